@@ -1,0 +1,5 @@
+"""python -m qernel"""
+
+from qernel.cli import main
+
+main()

@@ -1,0 +1,251 @@
+"""The command line: qernel demo | presets | train | sweep | report | show."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import xarray
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.table import Table
+
+import qernel
+from qernel.config import Config, UserError, load_config, preset_names
+from qernel.hamiltonian.hamiltonian import make_hamiltonian
+from qernel.progress import TrainingView
+from qernel.runs import Run
+from qernel.sweep import Effort
+from qernel.tables import sweep_table
+from qernel.wavefunction import count_parameters, make_wavefunction
+from qernel.workflows import sweep_run, train_run
+
+app = App(
+    name="qernel",
+    version=qernel.__version__,
+    help="One neural wavefunction for a whole family of interacting-electron problems.",
+)
+console = Console()
+
+
+@app.command
+def presets(name: str | None = None, /) -> None:
+    """List the named systems and models with what each costs, or print one as a TOML file.
+
+    Parameters
+    ----------
+    name
+        Preset to print in full; it is a template for files of your own.
+    """
+    if name is not None:
+        console.print(load_config(name).to_toml(), markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table("preset", "system", "parameters", "cost", box=None, padding=(0, 2, 0, 0))
+    for each in preset_names():
+        config = load_config(each)
+        counts = _count(config)
+        table.add_row(
+            each,
+            config.description,
+            f"{sum(counts.values()):,}",
+            config.cost,
+        )
+    console.print(table)
+
+
+@app.command
+def train(
+    source: str,
+    /,
+    *overrides: str,
+    out: Path | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Train a wavefunction. The same command again resumes where it stopped.
+
+    Parameters
+    ----------
+    source
+        A preset (see `qernel presets`) or a TOML file.
+    overrides
+        key=value, e.g. training.walkers=512 or moire_depth=1.2.
+    out
+        The run's directory; runs/SOURCE by default.
+    minutes
+        Stop cleanly after this long.
+    """
+    config = load_config(source, overrides)
+    run = Run(out or Path("runs") / Path(source).stem)
+    _introduce(config)
+    finished = train_run(config, run, TrainingView(config, console), minutes)
+    state = "finished" if finished else "stopped; the same command resumes it"
+    console.print(f"{run.path}: {state}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def sweep(
+    run: Path,
+    /,
+    *,
+    over: list[str] | None = None,
+    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
+    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    equilibration: Annotated[int, Parameter(help="Samples thrown away.")] = Effort().equilibration,
+    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+) -> None:
+    """Measure a trained wavefunction over its contexts, by inference only.
+
+    Parameters
+    ----------
+    run
+        A run's directory.
+    over
+        name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
+        Left out: one measurement at the system's own parameters.
+    """
+    values = dict(_parse_range(text) for text in over or [])
+    if min(walkers, samples) < 2 or equilibration < 0:
+        raise UserError("sweep needs walkers >= 2, samples >= 2 and equilibration >= 0")
+    effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed)
+    with console.status("measuring ...") as status:
+        data, path = sweep_run(
+            Run(run),
+            values,
+            effort,
+            lambda done, total: status.update(f"measured {done} of {total} contexts"),
+        )
+    _warn_outside(Run(run).config(), values)
+    console.print(sweep_table(data))
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
+    """Train a small model, check it against exact energies, sweep a shipped one, draw a page.
+
+    Parameters
+    ----------
+    out
+        Where the runs go.
+    quick
+        Only a few steps and samples: a test that everything works.
+    """
+    from qernel.demo import run_demo
+
+    run_demo(out, console, quick=quick)
+
+
+@app.command
+def report(run: Path, /) -> None:
+    """Draw a run's figures and write one HTML page that opens without a network.
+
+    Parameters
+    ----------
+    run
+        A run's directory.
+    """
+    from qernel.report.page import write_report  # matplotlib is slow to import
+
+    page = write_report(Run(run))
+    console.print(f"wrote {page}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def show(run: Path, /) -> None:
+    """Say what is in a run: system, ansatz, progress, checkpoints, sweeps.
+
+    Parameters
+    ----------
+    run
+        A run's directory.
+    """
+    this = Run(run)
+    config = this.config()
+    _introduce(config)
+    rows = list(this.metrics())
+    console.print(f"steps: {rows[-1]['step'] if rows else 0} of {config.training.steps}")
+    for path in sorted(this.checkpoint_directory.glob("*.safetensors")):
+        console.print(f"checkpoint: {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
+    for path in sorted(this.sweep_directory.glob("*.nc")):
+        with xarray.open_dataset(path, engine="scipy") as data:
+            console.print(f"sweep: {path}", highlight=False, soft_wrap=True)
+            console.print(sweep_table(data))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. A user's mistake is one line on standard error and exit code 2."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except UserError as error:
+        _fail(str(error))
+    except CycloptsError as error:
+        _fail(re.sub(r"\s+", " ", str(error)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f"qernel: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _count(config: Config) -> dict[str, int]:
+    model = make_wavefunction(config, make_hamiltonian(config), jax.random.key(0))
+    return count_parameters(model)
+
+
+def _introduce(config: Config) -> None:
+    """System and parameter counts, before anything slow happens."""
+    system, cell = config.system, config.system.lattice()
+    fits = "fits" if cell.fits_sqrt3_order else "does not fit"
+    up, down = system.electrons
+    console.print(
+        f"{up} + {down} electrons in {cell.cells} moiré cells {cell.matrix} (sqrt3 x sqrt3 order {fits}), "
+        f"eps {system.dielectric_constant:g}, phase {system.moire_phase:g} degrees, "
+        f"V0 {system.moire_potential:g} meV, m* {system.effective_mass:g} m_e, "
+        f"a_M {system.moire_constant:g} nm",
+        highlight=False,
+        soft_wrap=True,
+    )
+    ranges = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.contexts.items())
+    console.print(f"contexts: {ranges or f'none; moire_depth {system.moire_depth:g}'}", highlight=False)
+    counts = _count(config)
+    total = sum(counts.values())
+    modules = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    share = counts.get("conditioning", 0) / total
+    console.print(
+        f"{config.model.ansatz}: {total:,} parameters ({modules}); conditioning {share:.1%}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _parse_range(text: str) -> tuple[str, list[float]]:
+    name, equals, values = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        if ":" not in values:
+            return name, [float(value) for value in values.split(",")]
+        start, stop, count = values.split(":")
+        if int(count) < 1:
+            raise ValueError
+        return name, np.linspace(float(start), float(stop), int(count)).tolist()
+    except ValueError:
+        raise UserError(
+            f"--over {text}: write name=start:stop:count or name=value,value,..., e.g. moire_depth=0.5:1.5:21"
+        ) from None
+
+
+def _warn_outside(config: Config, values: dict[str, list[float]]) -> None:
+    for name, points in values.items():
+        low, high = config.contexts[name]
+        if min(points) < low or max(points) > high:
+            console.print(f"note: the model was trained for {name} in [{low:g}, {high:g}] only")
+
+
+if __name__ == "__main__":
+    main()

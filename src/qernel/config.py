@@ -1,0 +1,306 @@
+"""What a run is: system, family of contexts, ansatz, optimizer and training, as plain typed data.
+
+A configuration is a TOML file or a preset, with `key=value` overrides. Everything a run used is written
+back, resolved, to its directory. Unknown keys are errors.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from qernel.lattice import Supercell, supercell_of
+from qernel.units import CONTEXT_PARAMETERS
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for; its message is one line that says what to do."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SystemConfig(_Section):
+    """The physical system, in laboratory units."""
+
+    electrons: tuple[int, int] = Field(description="number of spin-up and spin-down electrons")
+    cells: int | None = Field(default=None, ge=1, description="number of moiré cells (or give supercell)")
+    supercell: tuple[tuple[int, int], tuple[int, int]] | None = Field(
+        default=None, description="integer 2x2 matrix over the moiré lattice vectors (or give cells)"
+    )
+    filling: str | None = Field(
+        default=None,
+        coerce_numbers_to_str=True,
+        description="electrons per moiré cell to insist on, e.g. '2/3'",
+    )
+    dielectric_constant: float = Field(gt=0, description="relative dielectric constant eps; no default")
+    moire_depth: float = Field(default=1.0, ge=0, description="moiré depth lambda")
+    moire_potential: float = Field(default=15.0, ge=0, description="moiré potential V0 in meV")
+    moire_phase: float = Field(default=45.0, ge=-180, le=180, description="moiré phase phi in degrees")
+    effective_mass: float = Field(default=0.35, gt=0, description="effective mass m* in electron masses")
+    moire_constant: float = Field(default=8.031, gt=0, description="moiré constant a_M in nm")
+    twist_1: float = Field(default=0.0, description="boundary twist along the first reciprocal vector")
+    twist_2: float = Field(default=0.0, description="boundary twist along the second reciprocal vector")
+
+    @field_validator("electrons")
+    @classmethod
+    def _some_electrons(cls, electrons):
+        if min(electrons) < 0 or sum(electrons) == 0:
+            raise ValueError("needs two counts (up, down) that are not negative and not both zero")
+        return electrons
+
+    @field_validator("supercell")
+    @classmethod
+    def _regular(cls, supercell):
+        if supercell is not None:
+            Supercell(supercell)
+        return supercell
+
+    @field_validator("filling")
+    @classmethod
+    def _fraction(cls, filling):
+        try:
+            Fraction(filling or 0)
+        except (ValueError, ZeroDivisionError):
+            raise ValueError("needs to be a fraction such as '2/3'") from None
+        return filling
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.cells is None) == (self.supercell is None):
+            raise ValueError("give either cells or supercell")
+        cells, count = self.lattice().cells, sum(self.electrons)
+        if self.filling is not None and Fraction(self.filling) * cells != count:
+            raise ValueError(
+                f"{count} electrons in {cells} moiré cells are a filling of {Fraction(count, cells)},"
+                f" not {self.filling}"
+            )
+        if max(self.electrons) > 7 * cells:
+            raise ValueError(f"{max(self.electrons)} electrons of one spin do not fit: at most {7 * cells}")
+        return self
+
+    def lattice(self) -> Supercell:
+        """The supercell."""
+        return Supercell(self.supercell) if self.supercell else supercell_of(self.cells or 1)
+
+
+class ModelConfig(_Section):
+    """The ansatz. `size` is the one dial; the other widths follow it unless given."""
+
+    ansatz: Literal["qernel", "psiformer", "slaternet"] = "qernel"
+    size: int = Field(default=48, ge=8, description="width of the feature stream")
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=8, ge=1, description="query heads (PsiFormer: heads)")
+    groups: int = Field(default=2, ge=1, description="key/value heads of QERNEL's attention")
+    head_size: int | None = Field(default=None, ge=1, description="default: size / heads")
+    experts: int = Field(default=4, ge=1, description="routed experts beside the shared one")
+    expert_size: int | None = Field(
+        default=None, ge=1, description="hidden width of an expert; default: size / 2"
+    )
+    determinants: int = Field(default=4, ge=1)
+    conditioned: bool = Field(default=True, description="whether the network sees the context")
+    embedding: int = Field(default=8, ge=1, description="width of the context's embedding")
+    moire_features: bool = Field(default=True, description="add sin and cos of the moiré harmonics")
+    orbitals: Literal["bloch", "free"] = Field(
+        default="bloch", description="start from Bloch states, or free"
+    )
+    jastrow: bool = Field(default=True, description="pair Jastrow factor with the Coulomb cusp")
+    real: bool = Field(default=False, description="real psi; needs free orbitals and no twist")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.heads % self.groups:
+            raise ValueError(f"heads = {self.heads} must be a multiple of groups = {self.groups}")
+        if self.head_size is None and self.size % self.heads:
+            raise ValueError(
+                f"size = {self.size} must be a multiple of heads = {self.heads}, or give head_size"
+            )
+        if self.real and self.orbitals != "free":
+            raise ValueError("real = true needs orbitals = 'free': Bloch states are complex")
+        return self
+
+
+class OptimizerConfig(_Section):
+    """The optimizer; the learning rate decays as learning_rate / (1 + t / decay_steps)."""
+
+    name: Literal["spring", "minsr", "adam"] = "spring"
+    learning_rate: float = Field(default=0.05, gt=0)
+    decay_steps: float = Field(default=1000.0, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="SPRING's mu")
+    damping: float = Field(default=1e-3, gt=0)
+    norm_bound: float = Field(default=1e-3, gt=0, description="largest squared Fisher length of a step")
+
+
+class Stage(_Section):
+    """A stretch of training with a fixed number of contexts."""
+
+    steps: int = Field(ge=1)
+    contexts: int = Field(default=1, ge=1)
+
+
+class TrainingConfig(_Section):
+    """Sampling and schedule."""
+
+    seed: int = Field(default=0, ge=0)
+    walkers: int = Field(default=256, ge=4, description="walkers in all, shared evenly by the contexts")
+    moves: int = Field(default=10, ge=1, description="Metropolis moves between optimization steps")
+    burn_in: int = Field(default=300, ge=0, description="moves before the first step")
+    refresh_burn_in: int = Field(default=50, ge=0, description="moves after contexts are redrawn")
+    refresh_every: int = Field(default=500, ge=1, description="steps between redraws of the contexts")
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    microbatch: int = Field(default=32, ge=1, description="walkers worked on together (no effect on results)")
+    precision: Literal["float32", "float64"] = "float32"
+    checkpoint_seconds: float = Field(default=60.0, gt=0)
+
+    @property
+    def steps(self) -> int:
+        """Optimization steps in all."""
+        return sum(stage.steps for stage in self.stages)
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        for stage in self.stages:
+            if self.walkers % stage.contexts or self.walkers // stage.contexts < 4:
+                raise ValueError(
+                    f"walkers = {self.walkers} must split evenly over {stage.contexts} contexts,"
+                    " at least 4 each"
+                )
+        return self
+
+
+class Config(_Section):
+    """A whole run. `contexts` maps each varying parameter to its range [low, high]."""
+
+    description: str = ""
+    cost: str = ""
+    system: SystemConfig
+    contexts: dict[str, tuple[float, float]] = {}
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig
+
+    @field_validator("contexts")
+    @classmethod
+    def _ranges(cls, contexts):
+        for name, (low, high) in contexts.items():
+            if name not in CONTEXT_PARAMETERS:
+                raise ValueError(f"'{name}' cannot be a context{_suggestion(name, CONTEXT_PARAMETERS)}")
+            if not low < high:
+                raise ValueError(f"{name} = [{low}, {high}] has no width: give [low, high] with low < high")
+        return contexts
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if not self.contexts and any(stage.contexts > 1 for stage in self.training.stages):
+            raise ValueError("several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0]")
+        twisted = self.system.twist_1 or self.system.twist_2 or {"twist_1", "twist_2"} & set(self.contexts)
+        if self.model.real and twisted:
+            raise ValueError("model.real = true cannot carry a twist")
+        return self
+
+    def to_toml(self) -> str:
+        """The resolved configuration, readable by `load_config`."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
+    """Read a preset's name or a TOML file, apply `key=value` overrides, and check everything.
+
+    Keys are dotted (training.walkers=512); the section may be left out where the name is unique.
+    Raises UserError naming key, value and what is allowed.
+    """
+    tree = _read(source)
+    for override in overrides:
+        key, value = _parse_override(override)
+        _assign(tree, key, value)
+    return parse_config(tree)
+
+
+def parse_config(tree: dict[str, Any]) -> Config:
+    """Check a nested dictionary; raises UserError."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = PRESETS / f"{source}.toml"
+    if not path.is_file():
+        path = Path(source)
+    if not path.is_file():
+        names = preset_names()
+        raise UserError(f"'{source}' is neither a file nor a preset{_suggestion(source, names)}")
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from None
+
+
+def _parse_override(override: str) -> tuple[list[str], Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"'{override}' is not of the form key=value, e.g. training.walkers=512")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    return _qualify(key.strip().split(".")), value
+
+
+def _qualify(key: list[str]) -> list[str]:
+    """Put the section in front of a bare key that only one section has."""
+    if len(key) > 1 or key[0] in Config.model_fields:
+        return key
+    owners = [name for name, section in _SECTIONS.items() if key[0] in section.model_fields]
+    return [owners[0], *key] if len(owners) == 1 else key
+
+
+def _assign(tree: dict[str, Any], key: list[str], value: Any) -> None:
+    for part in key[:-1]:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"{'.'.join(key)}: '{part}' is a value, not a section")
+    tree[key[-1]] = value
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "system": SystemConfig,
+    "model": ModelConfig,
+    "optimizer": OptimizerConfig,
+    "training": TrainingConfig,
+}
+
+
+def _explain(problem: Any) -> str:
+    """One line for one pydantic error: key, value, and what is allowed."""
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        section = _SECTIONS.get(location[0], Config) if len(location) > 1 else Config
+        return f"unknown key {key}{_suggestion(location[-1], section.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: it has no default"
+    value = problem["input"]
+    shown = f" = {value!r}" if key and not isinstance(value, dict | BaseModel) else ""
+    return f"{key or 'configuration'}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Estimators: what is measured from walkers, each with its error."""

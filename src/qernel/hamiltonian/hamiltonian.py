@@ -1,0 +1,61 @@
+"""The Hamiltonian of a family: kinetic energy plus a list of potential terms."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from qernel.config import Config
+from qernel.hamiltonian.coulomb import Coulomb
+from qernel.hamiltonian.couplings import Couplings, Family
+from qernel.hamiltonian.moire import MoirePotential
+from qernel.lattice import Supercell
+
+
+class Hamiltonian(eqx.Module):
+    """H(c) / E_M of (n_up, n_down) electrons in a supercell, for every context c of a family.
+
+    `terms` are the potential terms: callables (electrons, couplings) -> energy in E_M, each with a `name`.
+    A new term is a new file beside this one and an entry in `moire_hamiltonian`.
+    """
+
+    supercell: Supercell = eqx.field(static=True)
+    spins: tuple[int, int] = eqx.field(static=True)
+    family: Family
+    terms: tuple[Callable, ...]
+
+    @property
+    def electrons(self) -> int:
+        return sum(self.spins)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the energy components, kinetic first."""
+        return ("kinetic", *(term.name for term in self.terms))
+
+    def potential(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> Float[Array, " term"]:
+        """Potential energies of one configuration by term, in E_M per supercell."""
+        return jnp.stack([term(electrons, couplings) for term in self.terms])
+
+
+def make_hamiltonian(config: Config) -> Hamiltonian:
+    """The Hamiltonian of a configuration, with its ranges as the family's contexts."""
+    system = config.system
+    family = Family(
+        moire_potential=system.moire_potential,
+        moire_depth=system.moire_depth,
+        moire_phase=system.moire_phase,
+        dielectric_constant=system.dielectric_constant,
+        effective_mass=system.effective_mass,
+        moire_constant=system.moire_constant,
+        twist_1=system.twist_1,
+        twist_2=system.twist_2,
+        ranges=tuple((name, low, high) for name, (low, high) in config.contexts.items()),
+    )
+    return moire_hamiltonian(system.lattice(), system.electrons, family)
+
+
+def moire_hamiltonian(supercell: Supercell, spins: tuple[int, int], family: Family) -> Hamiltonian:
+    """Electrons with Coulomb repulsion in a moiré potential."""
+    return Hamiltonian(supercell, spins, family, (MoirePotential(), Coulomb(supercell)))

@@ -1,0 +1,1 @@
+"""The report of a run: figures, their data, and one HTML page that opens without a network."""

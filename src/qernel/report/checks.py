@@ -1,0 +1,64 @@
+"""What is wrong with a row of a sweep, in words."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+
+from qernel.report.style import symbol
+
+LARGEST_R_HAT = 1.05
+_SIGMAS = 3.0
+
+
+class Flag(NamedTuple):
+    """A complaint about one context; `bug` when the number cannot be right."""
+
+    text: str
+    bug: bool = False
+
+
+def flags_of(point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]) -> list[Flag]:
+    """Complaints about one context of a sweep; `ranges` are those that the model was trained over."""
+    flags = [
+        Flag(f"outside the trained range {symbol(name)} = {low:g} to {high:g}")
+        for name, (low, high) in ranges.items()
+        if name in point.coords and not low <= float(point[name]) <= high
+    ]
+    r_hat = float(point["r_hat"])
+    if math.isnan(r_hat):
+        flags.append(Flag("too few samples for R-hat"))
+    elif r_hat > LARGEST_R_HAT:
+        flags.append(Flag(f"R-hat above {LARGEST_R_HAT}: equilibrate and sample longer"))
+    if not math.isfinite(float(point["energy"])):
+        flags.append(Flag("energy is not finite", bug=True))
+    elif below_exact(point):
+        flags.append(Flag("below exact by more than 3 sigma: a bug", bug=True))
+    return flags
+
+
+def below_exact(point: xarray.Dataset) -> bool:
+    """Whether an energy violates the variational principle.
+
+    By three standard errors beyond the bound on the exact energy's own uncertainty.
+    """
+    if "exact_energy" not in point:
+        return False
+    uncertainty = float(point["exact_uncertainty"]) if "exact_uncertainty" in point else 0.0
+    allowed = _SIGMAS * float(point["energy_error"]) + uncertainty
+    return float(point["exact_energy"] - point["energy"]) > allowed
+
+
+def flag_sweep(
+    data: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]
+) -> dict[tuple[int, ...], list[Flag]]:
+    """Complaints by index into the sweep's dimensions; contexts without any are left out."""
+    dims = data["energy"].dims
+    found = {}
+    for index in np.ndindex(data["energy"].shape):
+        flags = flags_of(data.isel(dict(zip(dims, index, strict=True))), ranges)
+        if flags:
+            found[index] = flags
+    return found

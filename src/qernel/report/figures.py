@@ -1,0 +1,197 @@
+"""One function per figure: data in, matplotlib Figure out. Call them inside `style.figure_style`."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import xarray
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from qernel.lattice import Supercell
+from qernel.report import style
+from qernel.report.density import density_map
+from qernel.report.drawing import (
+    Index,
+    Ranges,
+    context_bar,
+    context_colours,
+    draw_band,
+    draw_blocks,
+    draw_density,
+    draw_map,
+    draw_measured,
+    draw_residual,
+    draw_spread,
+    key,
+    letter_panels,
+    limits_without_start,
+    plain_log,
+    shade_outside,
+    stack,
+)
+from qernel.report.history import Curve, LateFit, mean_excess
+from qernel.report.style import axis_label, for_matplotlib, new_figure, symbol, with_unit
+
+_ENERGY = "energy per electron (meV)"
+
+
+def training_energy(curves: Sequence[Curve], fit: LateFit, ranges: Ranges) -> Figure:
+    """(a) Energy of every context against step, (b) its excess over the late fit, and the mean of that."""
+    figure, panels = stack([2.5, 2.2])
+    colour = context_colours(ranges)
+    for curve, excess in zip(curves, fit.excess, strict=True):
+        draw_blocks(panels[0], curve.step, curve.energy, colour(curve.context))
+        draw_band(panels[0], curve.step, curve.energy, curve.error, colour(curve.context))
+        draw_blocks(panels[1], curve.step, excess, colour(curve.context), linewidth=0.8, alpha=0.55)
+    for mean in mean_excess(curves, fit):
+        draw_blocks(panels[1], mean.step, mean.excess, style.EXACT, linewidth=1.6)
+        draw_band(panels[1], mean.step, mean.excess, mean.error, style.EXACT)
+    panels[0].set_ylabel(_ENERGY)
+    panels[0].set_ylim(limits_without_start(curves))
+    panels[1].axhline(0, color=style.EXACT, linewidth=0.8)
+    panels[1].set_ylabel("excess over late fit (meV)")
+    panels[1].set_yscale("symlog", linthresh=0.1, linscale=0.5)
+    plain_log(panels[1].yaxis)
+    panels[1].set_xlabel("optimization step")
+    letter_panels(panels)
+    context_bar(figure, panels, ranges)
+    return figure
+
+
+def training_quality(curves: Sequence[Curve], ranges: Ranges) -> Figure:
+    """(a) Spread of the local energy and (b) acceptance of every context against step."""
+    figure, panels = stack([2.4, 1.4])
+    colour = context_colours(ranges)
+    for curve in curves:
+        draw_blocks(panels[0], curve.step, curve.spread, colour(curve.context))
+        draw_blocks(panels[1], curve.step, curve.acceptance, colour(curve.context))
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    plain_log(panels[0].yaxis)
+    panels[0].set_ylabel("local-energy spread\nper electron (meV)")
+    panels[1].set_ylabel("acceptance")
+    panels[1].set_ylim(0, 1)
+    panels[1].set_xlabel("optimization step")
+    letter_panels(panels)
+    context_bar(figure, panels, ranges)
+    return figure
+
+
+def sweep_energy(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = ()) -> Figure:
+    """Total energy, its distance from the exact one where known, and the local-energy spread."""
+    exact = "exact_energy" in data
+    figure, panels = stack([2.6, 1.3, 1.1] if exact else [2.6, 1.1])
+    draw_measured(panels[0], data, "energy", flagged)
+    panels[0].set_ylabel(_ENERGY)
+    key(panels[0])
+    if exact:
+        draw_residual(panels[1], data, "energy", flagged)
+    (dim,) = data["energy"].dims
+    draw_spread(panels[-1], data)
+    panels[-1].set_xlabel(axis_label(str(dim)))
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
+def sweep_interaction(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = ()) -> Figure:
+    """Coulomb energy against the swept parameter, and its distance from the exact one where known."""
+    exact = "exact_coulomb" in data
+    figure, panels = stack([2.6, 1.2] if exact else [2.6])
+    draw_measured(panels[0], data, "coulomb", flagged)
+    panels[0].set_ylabel("interaction energy\nper electron (meV)")
+    key(panels[0])
+    if exact:
+        draw_residual(panels[1], data, "coulomb", flagged)
+    (dim,) = data["energy"].dims
+    panels[-1].set_xlabel(axis_label(str(dim)))
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
+def sweep_components(
+    data: xarray.Dataset, components: Sequence[str], ranges: Ranges, flagged: Sequence[Index] = ()
+) -> Figure:
+    """Components of the energy side by side."""
+    figure = new_figure(3.0)
+    panels = list(figure.subplots(1, len(components), squeeze=False)[0])
+    (dim,) = data["energy"].dims
+    for axes, name in zip(panels, components, strict=True):
+        draw_measured(axes, data, name, flagged)
+        words = data[name].attrs.get("long_name", name).removesuffix(" per electron")
+        axes.set_ylabel(f"{words}\nper electron (meV)")
+        axes.set_xlabel(axis_label(str(dim)))
+    key(panels[0])
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
+def sweep_maps(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = ()) -> Figure:
+    """(a) Total and (b) interaction energy over two swept parameters."""
+    figure = new_figure(3.3)
+    panels = list(figure.subplots(1, 2, sharex=True, sharey=True))
+    across, up = (str(dim) for dim in data["energy"].dims)
+    names = {"energy": "total energy", "coulomb": "interaction energy"}
+    for axes, (name, words) in zip(panels, names.items(), strict=True):
+        image = draw_map(axes, data, name, flagged, ranges)
+        figure.colorbar(image, ax=axes, label=f"{words} per electron (meV)")
+        axes.set_xlabel(axis_label(across))
+    panels[0].set_ylabel(axis_label(up))
+    letter_panels(panels)
+    return figure
+
+
+def sweep_densities(
+    data: xarray.Dataset,
+    chosen: Sequence[Index],
+    supercell: Supercell,
+    moire_constants: Sequence[float],
+) -> Figure:
+    """Densities at the chosen indices on one colour scale; `moire_constants` has a_M in nm for each."""
+    dims = [str(dim) for dim in data["energy"].dims]
+    points = [data.isel(dict(zip(dims, index, strict=True))) for index in chosen]
+    maps = [density_map(point["density"].values, supercell) for point in points]
+    rows, columns = _panel_grid(chosen)
+    figure = new_figure(0.5 + 2.3 * rows, 1.7 + 2.1 * columns)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    scale = Normalize(0, max(each.image.max() for each in maps))
+    for axes in list(grid.flat)[len(maps) :]:
+        axes.remove()
+    for axes, point, each, length in zip(grid.flat, points, maps, moire_constants, strict=False):
+        draw_density(axes, each, length, scale)
+        values = ", ".join(f"{symbol(dim)} = {with_unit(dim, float(point[dim]))}" for dim in dims)
+        axes.set_title(for_matplotlib(values))
+        axes.label_outer()
+    colours = ScalarMappable(scale, style.DENSITY_COLOURS)
+    bar = figure.colorbar(colours, ax=figure.axes, label="electrons per moiré cell", aspect=25, fraction=0.05)
+    bar.ax.axhline(data.attrs["electrons"] / data.attrs["moire_cells"], color=style.DIFFERENCE)
+    return figure
+
+
+def spread_indices(shape: tuple[int, ...]) -> list[Index]:
+    """Up to six indices that cover a sweep: along one dimension, or three by two of the first two.
+
+    Further dimensions stay at their middle. The first index runs fastest.
+    """
+    wanted = (6,) if len(shape) == 1 else (3, 2, *(1 for _ in shape[2:]))
+    picks = [_evenly(size, count) for size, count in zip(shape, wanted, strict=False)]
+    return [index[::-1] for index in itertools.product(*reversed(picks))]
+
+
+def _evenly(size: int, count: int) -> list[int]:
+    if count == 1:
+        return [size // 2]
+    return np.unique(np.linspace(0, size - 1, min(size, count)).round().astype(int)).tolist()
+
+
+def _panel_grid(chosen: Sequence[Index]) -> tuple[int, int]:
+    """Rows and columns; over two parameters a column is a value of the first."""
+    distinct = len({index[:1] for index in chosen})
+    columns = 2 if distinct == 4 else min(3, distinct)
+    return math.ceil(len(chosen) / columns), columns

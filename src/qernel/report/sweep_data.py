@@ -1,0 +1,75 @@
+"""Access to a sweep's dataset: points, components, and columns for CSV files."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import xarray
+
+from qernel.estimators.density import DensityHistogram
+from qernel.lattice import CELL_AREA, Supercell
+from qernel.report.drawing import Index
+from qernel.report.publish import Data
+
+
+def swept(data: xarray.Dataset) -> list[str]:
+    """Names of the parameters that vary."""
+    return [str(dim) for dim in data["energy"].dims]
+
+
+def drop_single(data: xarray.Dataset) -> xarray.Dataset:
+    """Without dimensions of a single value: the value becomes a coordinate without an index."""
+    return data.squeeze([dim for dim in swept(data) if data.sizes[dim] == 1])
+
+
+def component_names(data: xarray.Dataset) -> list[str]:
+    """Names of the energy's components, kinetic first."""
+    names = (str(name).removesuffix("_error") for name in data.data_vars if str(name).endswith("_error"))
+    return [name for name in names if name != "energy"]
+
+
+def indices(data: xarray.Dataset) -> list[Index]:
+    """Every index into the sweep's dimensions, the last one fastest; one empty index if none vary."""
+    return list(np.ndindex(data["energy"].shape))
+
+
+def index_of_largest(values: xarray.DataArray) -> Index:
+    """Index of the largest value; NaN counts as smallest."""
+    flat = np.nan_to_num(values.values, nan=-np.inf).argmax()
+    return tuple(int(i) for i in np.unravel_index(int(flat), values.shape))
+
+
+def point_at(data: xarray.Dataset, index: Index) -> xarray.Dataset:
+    """One context of a sweep."""
+    return data.isel(dict(zip(swept(data), index, strict=True)))
+
+
+def moire_constant_of(point: xarray.Dataset) -> float:
+    """a_M in nm, which may be one of the swept parameters."""
+    if "moire_constant" in point.coords:
+        return float(point["moire_constant"])
+    return float(point.attrs["system_moire_constant"])
+
+
+def columns(data: xarray.Dataset, names: Sequence[str]) -> Data:
+    """The swept parameters, and those of the named variables that are there; a row per context."""
+    present = [name for name in names if name in data]
+    contexts = itertools.product(*(data[name].values.tolist() for name in swept(data)))
+    values = zip(*(data[name].values.ravel().tolist() for name in present), strict=True)
+    units = [data[name].attrs.get("units", "1") for name in present]
+    header = [name if unit == "1" else f"{name}_{unit}" for name, unit in zip(present, units, strict=True)]
+    rows = [[*context, *row] for context, row in zip(contexts, values, strict=True)]
+    return Data([*swept(data), *header], rows)
+
+
+def density_columns(data: xarray.Dataset, chosen: Sequence[Index], supercell: Supercell) -> Data:
+    """Density of every bin at the chosen contexts, as counted; a row per bin."""
+    centres = DensityHistogram(supercell, data["density"].shape[-1]).centres().reshape(-1, 2)
+    rows = []
+    for index in chosen:
+        point = point_at(data, index)
+        context = [float(point[name]) for name in swept(data)]
+        positions = (centres * moire_constant_of(point)).tolist()
+        per_cell = (point["density"].values.ravel() * CELL_AREA).tolist()
+        rows += [[*context, *r, density] for r, density in zip(positions, per_cell, strict=True)]
+    return Data([*swept(data), "x_nm", "y_nm", "electrons_per_moire_cell"], rows)

@@ -1,0 +1,120 @@
+"""The part of the page that shows one sweep: figures, findings and the table."""
+
+from collections.abc import Iterator, Sequence
+
+import xarray
+
+from qernel.config import Config
+from qernel.lattice import CELL_AREA
+from qernel.report import figures, html
+from qernel.report.checks import flag_sweep
+from qernel.report.density import BLUR
+from qernel.report.drawing import Index
+from qernel.report.publish import Folder, publish_figure
+from qernel.report.style import spoken
+from qernel.report.sweep_data import (
+    columns,
+    component_names,
+    density_columns,
+    drop_single,
+    moire_constant_of,
+    point_at,
+    swept,
+)
+from qernel.report.sweep_table import sweep_table
+from qernel.report.sweep_words import extent, findings, leaves_range, origin, setting
+
+
+def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> Iterator[str]:
+    """HTML of one sweep; its files go to `folder` under names that begin with `name`."""
+    data = drop_single(data)
+    flags = flag_sweep(data, config.contexts)
+    yield html.items(findings(data, flags))
+    if len(swept(data)) == 1:
+        yield from _curves(data, name, config, folder, list(flags))
+    elif len(swept(data)) == 2:
+        yield _maps(data, name, config, folder, list(flags))
+    elif len(swept(data)) > 2:
+        yield html.paragraph(f"{len(swept(data))} parameters vary: energies are in the table alone.")
+    yield _densities(data, name, config, folder)
+    yield from sweep_table(data, name, folder, flags)
+    yield html.paragraph(f"{setting(data)}. {origin(data)}.", "note")
+
+
+def _curves(
+    data: xarray.Dataset, name: str, config: Config, folder: Folder, flagged: Sequence[Index]
+) -> Iterator[str]:
+    ranges, parameter = config.contexts, spoken(swept(data)[0])
+    legend = "Error bars: one standard error"
+    if flagged:
+        legend += "; rings: flagged contexts"
+    if leaves_range(data, config):
+        legend += "; grey: outside the range of training"
+    closing = f"{legend}. {setting(data)}."
+    exact = ""
+    if "exact_energy" in data:
+        exact = "Line: exact diagonalization. (b) Difference from it; grey band: its uncertainty. "
+    spread = f"({'c' if exact else 'b'}) Standard deviation of the local energy per electron. "
+    yield publish_figure(
+        folder,
+        f"{name}-energy",
+        "Total energy",
+        f"(a) Energy per electron against {parameter}. {exact}{spread}{closing}",
+        figures.sweep_energy(data, ranges, flagged),
+        columns(data, ["energy", "energy_error", "exact_energy", "exact_uncertainty", "spread"]),
+    )
+    yield publish_figure(
+        folder,
+        f"{name}-interaction",
+        "Interaction energy",
+        f"{'(a) ' if exact else ''}Coulomb energy per electron, Madelung term included. {exact}{closing}",
+        figures.sweep_interaction(data, ranges, flagged),
+        columns(data, ["coulomb", "coulomb_error", "exact_coulomb", "exact_uncertainty"]),
+    )
+    others = [component for component in component_names(data) if component != "coulomb"]
+    variables = [variable for each in others for variable in (each, f"{each}_error", f"exact_{each}")]
+    yield publish_figure(
+        folder,
+        f"{name}-components",
+        "Other components of the energy",
+        f"{'Line: exact. ' if exact else ''}{closing}",
+        figures.sweep_components(data, others, ranges, flagged),
+        columns(data, variables),
+    )
+
+
+def _maps(data: xarray.Dataset, name: str, config: Config, folder: Folder, flagged: Sequence[Index]) -> str:
+    legend = "Dashes: the range of training" + ("; crosses: flagged contexts" if flagged else "")
+    return publish_figure(
+        folder,
+        f"{name}-maps",
+        "Total and interaction energy",
+        f"Energies per electron, {extent(data)}. {legend}. {setting(data)}.",
+        figures.sweep_maps(data, config.contexts, flagged),
+        columns(data, ["energy", "energy_error", "coulomb", "coulomb_error"]),
+    )
+
+
+def _densities(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> str:
+    chosen = figures.spread_indices(data["energy"].shape)
+    lengths = [moire_constant_of(point_at(data, index)) for index in chosen]
+    attrs, bins = data.attrs, data["density"].shape[-1]
+    counts = attrs["walkers_per_context"] * attrs["samples"] * attrs["electrons"] / bins**2
+    cell = f"moiré cell = {CELL_AREA * lengths[0] ** 2:.2f} nm²"
+    if len(set(lengths)) > 1:
+        cell = "the moiré cell's area, (√3/2) a_M², varies"
+    caption = (
+        "Density in electrons per moiré cell, repeated periodically; divide by the cell's area for nm⁻² "
+        f"({cell}). Dashes: supercell; crosses: moiré lattice sites; line on the colour bar: the mean, "
+        f"{attrs['electrons'] / attrs['moire_cells']:.3f}. Drawn after a Gaussian blur of {BLUR:g} a_M; the "
+        f"CSV file holds the {bins} × {bins} bins as counted, {counts:.1f} electrons each on average. "
+        f"{setting(data)}."
+    )
+    return publish_figure(
+        folder,
+        f"{name}-density",
+        "Density",
+        caption,
+        figures.sweep_densities(data, chosen, config.system.lattice(), lengths),
+        density_columns(data, chosen, config.system.lattice()),
+    )

@@ -1,0 +1,131 @@
+"""The part of the page that shows how training went."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from qernel.config import Config
+from qernel.report import figures, html
+from qernel.report.history import Curve, Last, LateFit, last_means, late_fit, training_curves
+from qernel.report.numbers import decimals_for, fixed, with_error
+from qernel.report.publish import Data, Folder, publish_figure
+from qernel.report.style import symbol, unit, with_unit
+
+
+def training_section(rows: Sequence[dict[str, Any]], config: Config, folder: Folder) -> Iterator[str]:
+    """HTML of the training history; rows are those of `Run.metrics`."""
+    if not rows:
+        yield html.paragraph("No optimization step has been recorded yet: qernel train begins or resumes.")
+        return
+    curves = training_curves(rows)
+    fit = late_fit(curves)
+    black = "; black: mean over the contexts" if config.contexts else ""
+    yield publish_figure(
+        folder,
+        "training-energy",
+        "Energy during training",
+        f"(a) Energy per electron at each context; the start may lie above the panel. (b) The same, minus "
+        f"{_polynomial(fit)}, linear within ±0.1 meV and logarithmic beyond{black}. "
+        f"Bands: one standard error, autocorrelation included. {_how(curves, rows, config)}",
+        figures.training_energy(curves, fit, config.contexts),
+        _energy_data(curves, fit, config),
+    )
+    yield publish_figure(
+        folder,
+        "training-quality",
+        "Local-energy spread and acceptance during training",
+        f"(a) Standard deviation of the local energy per electron, zero for an exact eigenstate. "
+        f"(b) Share of Metropolis moves accepted. {_how(curves, rows, config)}",
+        figures.training_quality(curves, config.contexts),
+        _quality_data(curves, config),
+    )
+    last = last_means(rows)
+    yield html.table(_last_header(config), [html.Row(_last_cells(each, last)) for each in last])
+    yield html.paragraph(
+        f"Means over the last {last[0].steps} steps at the present contexts, while the wavefunction still "
+        "moves: for measurements, sweep.",
+        "note",
+    )
+
+
+def system_words(config: Config) -> str:
+    """The system in a caption."""
+    system = config.system
+    values = {
+        name: with_unit(name, getattr(system, name))
+        for name in ("dielectric_constant", "moire_phase", "effective_mass", "moire_constant")
+    } | {name: f"{low:g} to {with_unit(name, high)}" for name, (low, high) in config.contexts.items()}
+    parameters = ", ".join(f"{symbol(name)} = {value}" for name, value in values.items())
+    return (
+        f"{sum(system.electrons)} electrons in {system.lattice().cells} moiré cells, "
+        f"V₀ = {system.moire_potential:g} meV, {parameters}"
+    )
+
+
+def progress(rows: Sequence[dict[str, Any]], config: Config) -> str:
+    """How far training came."""
+    if not rows:
+        return "not begun"
+    last, refused = rows[-1]["step"], sum(row["refused"] for row in rows)
+    done = f"Step {last:,} of {config.training.steps:,}"
+    state = "finished" if last >= config.training.steps else "not finished"
+    bad = f"steps refused for numbers that were not finite: {refused:,}" if refused else "no step refused"
+    return f"{done}: {state}; {bad}"
+
+
+def _how(curves: Sequence[Curve], rows: Sequence[dict[str, Any]], config: Config) -> str:
+    steps = math.ceil(len(rows) / max(1, len({step for curve in curves for step in curve.step.tolist()})))
+    training, counts = config.training, sorted({len(row["contexts"]) for row in rows})
+    contexts = " or ".join(str(count) for count in counts)
+    shared = (
+        f"{training.walkers} walkers, shared by {contexts} contexts"
+        if counts[-1] > 1
+        else (f"{training.walkers} walkers")
+    )
+    redraws = f", redrawn every {training.refresh_every:,} steps" if config.contexts else ""
+    return f"Means over blocks of about {steps} steps. {system_words(config)}; {shared}{redraws}."
+
+
+def _polynomial(fit: LateFit) -> str:
+    if fit.degree == 0:
+        return "the mean of the last quarter"
+    return (
+        f"a polynomial of degree {fit.degree} in the context, fitted to the {fit.contexts} contexts of the "
+        f"last quarter (root mean square residual {fit.scatter:.2g} meV)"
+    )
+
+
+def _energy_data(curves: Sequence[Curve], fit: LateFit, config: Config) -> Data:
+    header = [*config.contexts, "step", "energy_meV", "error_meV", "excess_meV"]
+    rows = [
+        [*curve.context.tolist(), *block]
+        for curve, excess in zip(curves, fit.excess, strict=True)
+        for block in zip(
+            curve.step.tolist(), curve.energy.tolist(), curve.error.tolist(), excess.tolist(), strict=True
+        )
+    ]
+    return Data(header, rows)
+
+
+def _quality_data(curves: Sequence[Curve], config: Config) -> Data:
+    rows = [
+        [*curve.context.tolist(), *block]
+        for curve in curves
+        for block in zip(curve.step.tolist(), curve.spread.tolist(), curve.acceptance.tolist(), strict=True)
+    ]
+    return Data([*config.contexts, "step", "spread_meV", "acceptance"], rows)
+
+
+def _last_header(config: Config) -> list[tuple[str, str]]:
+    parameters = [(symbol(name), unit(name)) for name in config.contexts]
+    return [*parameters, ("energy", "meV"), ("spread", "meV"), ("accept.", "")]
+
+
+def _last_cells(each: Last, every: Sequence[Last]) -> list[str]:
+    digits = decimals_for(last.error for last in every)
+    return [
+        *(fixed(value, 4) for value in each.context.tolist()),
+        with_error(each.energy, each.error, digits),
+        fixed(each.spread, 2),
+        fixed(each.acceptance, 2),
+    ]

@@ -1,0 +1,130 @@
+"""A run's directory: what was asked, what happened, where it stands.
+
+config.toml     the resolved configuration
+metrics.jsonl   one line per optimization step
+checkpoints/    the two newest training states
+sweeps/         measurements by inference, one netCDF file each
+report/         figures and the page
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from qernel.config import Config, UserError, load_config
+from qernel.training.checkpoint import checkpoints, load_latest, save_checkpoint
+from qernel.training.loop import initial_state
+from qernel.training.step import StepMetrics, TrainingState
+
+#: What may differ between a run and the command that resumes it.
+_FREE = {("training", "stages"), ("training", "microbatch"), ("training", "checkpoint_seconds")}
+
+
+class Run:
+    """One run's directory."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint_directory(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def sweep_directory(self) -> Path:
+        return self.path / "sweeps"
+
+    def exists(self) -> bool:
+        return self.config_file.is_file()
+
+    def config(self) -> Config:
+        """The run's configuration; raises UserError if this is not a run."""
+        if not self.exists():
+            raise UserError(f"{self.path} is not a run: it has no config.toml")
+        return load_config(str(self.config_file))
+
+    def begin(self, config: Config) -> None:
+        """Make the directory for a configuration, or check that it continues what is there.
+
+        Raises UserError if the directory holds something else or a run that differs.
+        """
+        if self.exists():
+            self._check_continues(config)
+        elif self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise UserError(f"{self.path} is not empty and not a run: choose another --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_atomically(self.config_file, config.to_toml())
+
+    def state(self) -> tuple[TrainingState, list[str]]:
+        """The newest good state (a fresh one if none was saved), and complaints about damaged files."""
+        template = initial_state(self.config())
+        if not checkpoints(self.checkpoint_directory):
+            return template, []
+        return load_latest(self.checkpoint_directory, template)
+
+    def save(self, state: TrainingState) -> Path:
+        return save_checkpoint(self.checkpoint_directory, jax.device_get(state))
+
+    def record(self, step: int, contexts: np.ndarray, metrics: StepMetrics) -> None:
+        """Append one step to metrics.jsonl."""
+        row: dict[str, Any] = {"step": step, "contexts": np.asarray(contexts).tolist()}
+        row |= {name: np.asarray(value).tolist() for name, value in metrics._asdict().items()}
+        with open(self.metrics_file, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """The recorded steps, oldest first; a line cut short by a crash is left out."""
+        if self.metrics_file.is_file():
+            for line in self.metrics_file.read_text().splitlines():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    return
+
+    def forget_after(self, step: int) -> None:
+        """Drop recorded steps beyond the state that training resumes from."""
+        if self.metrics_file.is_file():
+            kept = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
+            _write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))
+
+    def _check_continues(self, config: Config) -> None:
+        old, new = self.config().model_dump(), config.model_dump()
+        for key, (before, after) in _differences(old, new).items():
+            if key not in _FREE and key[0] not in ("description", "cost"):
+                raise UserError(
+                    f"{self.path} was made with {'.'.join(key)} = {before!r}, now asked for {after!r}:"
+                    " use the same value to resume, or another --out"
+                )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: tuple[str, ...] = ()):
+    found = {}
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found |= _differences(before, after, (*prefix, name))
+        elif before != after:
+            found[(*prefix, name)] = (before, after)
+    return found
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_suffix(path.suffix + ".partial")
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

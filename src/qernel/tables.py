@@ -1,0 +1,42 @@
+"""Numbers with errors, and tables of them, for the terminal."""
+
+import math
+
+import numpy as np
+import xarray
+from rich.table import Table
+
+
+def with_error(mean: float, error: float) -> str:
+    """-59.432(12): the error in brackets counts the last digits.
+
+    Two digits of the error are kept, and at most three decimals: one ueV when energies are in meV.
+    """
+    if not (math.isfinite(mean) and math.isfinite(error)) or error <= 0:
+        return f"{mean:.4g}"
+    decimals = min(max(0, 1 - math.floor(math.log10(error))), 3)
+    digits = max(round(error * 10**decimals), 1)
+    if decimals and digits >= 100:  # 0.0996 rounds to 0.10
+        decimals, digits = decimals - 1, digits // 10
+    return f"{mean:.{decimals}f}({digits})" if error < 1 else f"{mean:.{decimals}f}({error:.{decimals}f})"
+
+
+def sweep_table(data: xarray.Dataset) -> Table:
+    """Energies with errors in meV per electron, and their distance from exact ones where known."""
+    swept = [str(name) for name in data["energy"].dims]
+    exact = "exact_energy" in data
+    names = ["energy", "kinetic", "moire", "coulomb"]
+    title = "energies in meV per electron, standard errors in brackets"
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):
+        table.add_column(name.replace("moire_", ""), justify="right", no_wrap=True)
+    for index in np.ndindex(data["energy"].shape):
+        point = data.isel(dict(zip(swept, index, strict=True)))
+        values = {str(name): float(value) for name, value in point.items() if value.ndim == 0}
+        cells = [f"{float(point[name]):.4g}" for name in swept]
+        cells += [with_error(values[name], values[f"{name}_error"]) for name in names]
+        if exact:
+            excess = values["energy"] - values["exact_energy"]
+            cells += [f"{values['exact_energy']:.3f}", with_error(excess, values["energy_error"])]
+        table.add_row(*cells, f"{values['r_hat']:.3f}")
+    return table

@@ -1,0 +1,1 @@
+"""Training one wavefunction over a family of Hamiltonians."""

@@ -1,0 +1,95 @@
+"""Checkpoints: the whole training state in one safetensors file, named tensor by tensor.
+
+Written under a temporary name, flushed, and renamed, so that a file under its final name is complete;
+the two newest are kept. Reading executes nothing.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from qernel.config import UserError
+from qernel.training.step import TrainingState
+
+_FORMAT = "qernel-training-state-1"
+_KEEP = 2
+
+
+def save_checkpoint(directory: Path, state: TrainingState) -> Path:
+    """Write the state as step-XXXXXXXX.safetensors and drop all but the two newest."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"step-{int(state.step):08d}.safetensors"
+    tensors = {name: np.asarray(leaf) for name, leaf in _named(state)}
+    header = {"format": _FORMAT, "tensors": json.dumps(sorted(tensors))}
+    temporary = path.with_suffix(".partial")
+    with open(temporary, "wb") as file:
+        file.write(save(tensors, header))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    for old in checkpoints(directory)[:-_KEEP]:
+        old.unlink()
+    return path
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """The directory's checkpoints, oldest first."""
+    return sorted(directory.glob("step-*.safetensors"))
+
+
+def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
+    """Read a state into the structure of `template`.
+
+    The numbers of contexts and walkers are those of the file; everything else must have the template's
+    shape. Raises UserError for a damaged file, a file of another program, or another architecture.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if (file.metadata() or {}).get("format") != _FORMAT:
+                raise UserError(f"{path} is not a qernel checkpoint")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DamagedCheckpoint(f"{path} is damaged or unreadable ({error})") from None
+    wanted = dict(_named(template))
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        side = "lacks" if name in wanted else "has an unexpected"
+        raise UserError(f"{path} {side} tensor {name}: it was written for another architecture")
+    for name, leaf in wanted.items():
+        free = name.startswith((".walkers", ".contexts"))
+        if tensors[name].shape != leaf.shape and not free:
+            raise UserError(
+                f"{path}: {name} has shape {tensors[name].shape}, this configuration needs {leaf.shape}"
+            )
+    arrays, static = eqx.partition(template, eqx.is_array)
+    leaves = [jnp.asarray(tensors[name]) for name, _ in _named(template)]
+    return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), static)
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint file that is truncated or otherwise unreadable."""
+
+
+def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState, list[str]]:
+    """The newest readable checkpoint, and a line for each damaged one that was passed over.
+
+    Raises UserError if none can be read.
+    """
+    complaints: list[str] = []
+    for path in reversed(checkpoints(directory)):
+        try:
+            return load_checkpoint(path, template), complaints
+        except DamagedCheckpoint as error:
+            complaints.append(f"{error}; using the one before it")
+    raise UserError(f"no readable checkpoint in {directory}: {'; '.join(complaints) or 'it has none'}")
+
+
+def _named(state: TrainingState) -> list[tuple[str, np.ndarray | jax.Array]]:
+    arrays = eqx.filter(state, eqx.is_array)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)]

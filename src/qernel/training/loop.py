@@ -1,0 +1,129 @@
+"""The training loop: stages, redraws of the contexts, burn-in, and refusal of bad steps."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
+
+from qernel.batching import BY_WALKER, REPLICATED, place, walker_mesh
+from qernel.config import Config, UserError
+from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
+from qernel.optimize import make_optimizer
+from qernel.sampling import Walkers, initial_walkers
+from qernel.training.contexts import draw_contexts, is_redraw, reassign, stage_at
+from qernel.training.step import (
+    StepMetrics,
+    TrainingState,
+    make_optimization,
+    make_sampling,
+)
+from qernel.wavefunction import make_wavefunction
+
+_PATIENCE = 20  # refused steps in a row before training stops
+_MODEL, _WALKERS, _BURN_IN, _STEPS = range(4)  # names of the streams of random numbers
+
+
+class TrainingStopped(UserError):
+    """Training cannot go on; the last good state has been kept."""
+
+
+def initial_state(config: Config) -> TrainingState:
+    """Random weights, and walkers that fill the cell at the first stage's contexts (not burnt in)."""
+    hamiltonian, training = make_hamiltonian(config), config.training
+    model = make_wavefunction(config, hamiltonian, _key(config, _MODEL))
+    count = training.stages[0].contexts
+    walkers = initial_walkers(
+        _key(config, _WALKERS),
+        hamiltonian.supercell,
+        hamiltonian.electrons,
+        count,
+        training.walkers // count,
+        jnp.dtype(training.precision),
+    )
+    contexts = draw_contexts(hamiltonian.family.ranges, count, training.seed, 0)
+    zero = jnp.zeros((), jnp.int64)
+    return TrainingState(
+        model=model,
+        optimizer=make_optimizer(config.optimizer).init(eqx.filter(model, eqx.is_inexact_array)),
+        walkers=walkers,
+        contexts=jnp.asarray(contexts, jnp.float64),
+        step=zero,
+        refused=zero,
+        refused_in_a_row=zero,
+    )
+
+
+def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState, StepMetrics]]:
+    """Yield the state after each step, from `state` to the end of the last stage.
+
+    Random numbers follow (seed, step) alone, so that a resumed run repeats what an unbroken one does.
+    Raises TrainingStopped when steps keep being refused.
+    """
+    hamiltonian, training = make_hamiltonian(config), config.training
+    optimizer, dtype = make_optimizer(config.optimizer), jnp.dtype(config.training.precision)
+
+    @functools.cache
+    def compiled(mesh: Mesh):
+        sample = make_sampling(hamiltonian, mesh, training.moves, dtype)
+        return sample, make_optimization(config, hamiltonian, optimizer, mesh)
+
+    for index in range(int(state.step), training.steps):
+        stage, _ = stage_at(training.stages, index)
+        mesh = walker_mesh(training.walkers // stage.contexts)
+        sample, optimize = compiled(mesh)
+        if is_redraw(training.stages, index, training.refresh_every):
+            state = _spread(_redraw(config, hamiltonian, state, stage.contexts, index), mesh)
+            moves = training.burn_in if index == 0 else training.refresh_burn_in
+            state = burn_in(sample, state, math.ceil(moves / training.moves), _key(config, _BURN_IN))
+        state = _spread(state, mesh)
+        key = jax.random.fold_in(_key(config, _STEPS), index)
+        walkers, acceptance = sample(state.model, state.walkers, state.contexts, key)
+        state, metrics = optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
+        yield state, jax.device_get(metrics)
+        if int(state.refused_in_a_row) >= _PATIENCE:
+            raise TrainingStopped(
+                f"{_PATIENCE} steps in a row gave non-finite energies or updates (now step {index + 1});"
+                " try a smaller optimizer.learning_rate, a smaller optimizer.norm_bound,"
+                " or training.precision=float64"
+            )
+
+
+def burn_in(sample: Callable, state: TrainingState, rounds: int, key: PRNGKeyArray) -> TrainingState:
+    """Move the walkers `rounds` times at fixed wavefunction, tuning the step widths."""
+    base, walkers = jax.random.fold_in(key, state.step), state.walkers
+    for index in range(rounds):
+        walkers, _ = sample(state.model, walkers, state.contexts, jax.random.fold_in(base, index))
+    return eqx.tree_at(lambda s: s.walkers, state, walkers)
+
+
+def _redraw(
+    config: Config, hamiltonian: Hamiltonian, state: TrainingState, count: int, index: int
+) -> TrainingState:
+    """New contexts, served by the walkers whose old contexts are nearest."""
+    ranges = hamiltonian.family.ranges
+    new = draw_contexts(ranges, count, config.training.seed, index)
+    scale = np.array([high - low for _, low, high in ranges])
+    electrons, served_by = reassign(
+        np.asarray(state.walkers.electrons), np.asarray(state.contexts), new, scale
+    )
+    walkers = Walkers(jnp.asarray(electrons), state.walkers.width[served_by])
+    return eqx.tree_at(lambda s: (s.walkers, s.contexts), state, (walkers, jnp.asarray(new, jnp.float64)))
+
+
+def _spread(state: TrainingState, mesh: Mesh) -> TrainingState:
+    """Walkers shared out over the devices, everything else on each of them."""
+    electrons = place(state.walkers.electrons, mesh, BY_WALKER)
+    rest = eqx.tree_at(lambda s: s.walkers.electrons, state, None)
+    arrays, static = eqx.partition(rest, eqx.is_array)
+    rest = eqx.combine(place(arrays, mesh, REPLICATED), static)
+    return eqx.tree_at(lambda s: s.walkers.electrons, rest, electrons, is_leaf=lambda x: x is None)
+
+
+def _key(config: Config, stream: int) -> PRNGKeyArray:
+    return jax.random.fold_in(jax.random.key(config.training.seed), stream)

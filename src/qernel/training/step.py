@@ -1,0 +1,138 @@
+"""One optimization step in two halves: move the walkers; measure local energies and update psi."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from qernel.config import Config
+from qernel.estimators.gradient import clipped_residual, energy_gradient, scores
+from qernel.estimators.local_energy import local_energies
+from qernel.hamiltonian.couplings import Couplings
+from qernel.hamiltonian.hamiltonian import Hamiltonian
+from qernel.optimize import NATURAL_GRADIENT
+from qernel.sampling import Walkers, metropolis, tune
+from qernel.wavefunction.base import Wavefunction
+
+
+class TrainingState(eqx.Module):
+    """Everything that training goes on from."""
+
+    model: Wavefunction
+    optimizer: PyTree
+    walkers: Walkers
+    contexts: Float[Array, "context parameter"]  # laboratory units
+    step: Int[Array, ""]
+    refused: Int[Array, ""]  # non-finite steps refused so far
+    refused_in_a_row: Int[Array, ""]
+
+
+class StepMetrics(NamedTuple):
+    """What one step saw, per context. Energies in meV per electron, before the update."""
+
+    energy: Float[Array, " context"]
+    components: Float[Array, "context component"]
+    spread: Float[Array, " context"]  # standard deviation of the local energy
+    imaginary: Float[Array, " context"]  # mean imaginary part; zero within error
+    acceptance: Float[Array, " context"]
+    refused: Bool[Array, ""]
+
+
+def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context parameter"], dtype) -> Couplings:
+    """Couplings of many contexts, with a leading context axis."""
+    couplings = jax.vmap(hamiltonian.family.couplings)(contexts)
+    return jax.tree.map(lambda x: x.astype(dtype), couplings)
+
+
+def make_sampling(
+    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype
+) -> Callable[..., tuple[Walkers, Float[Array, " context"]]]:
+    """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
+
+    `moves` moves of all walkers, then one adjustment of each context's step width.
+    """
+
+    @eqx.filter_jit
+    def sample(model, walkers, contexts, key):
+        couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
+        walkers, acceptance = metropolis(model, walkers, couplings, key, moves, cell, mesh)
+        return tune(walkers, acceptance, cell), acceptance
+
+    return sample
+
+
+def make_optimization(
+    config: Config,
+    hamiltonian: Hamiltonian,
+    optimizer: optax.GradientTransformationExtraArgs,
+    mesh: Mesh,
+) -> Callable[[TrainingState, Float[Array, " context"]], tuple[TrainingState, StepMetrics]]:
+    """Compiled (state, acceptance) -> (state, metrics): measure local energies, update the wavefunction.
+
+    A step whose energies or update are not finite leaves wavefunction and optimizer as they were.
+    """
+    training = config.training
+    dtype = jnp.dtype(training.precision)
+    natural = config.optimizer.name in NATURAL_GRADIENT
+
+    @eqx.filter_jit
+    def optimize(state: TrainingState, acceptance) -> tuple[TrainingState, StepMetrics]:
+        couplings = couplings_of(hamiltonian, state.contexts, dtype)
+        walkers = (state.walkers.electrons, couplings)
+        energies = local_energies(
+            state.model, hamiltonian, *walkers, mesh=mesh, microbatch=training.microbatch
+        )
+        residual = clipped_residual(energies.total)
+        parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
+        if natural:
+            rows = scores(state.model, *walkers, mesh, training.microbatch)
+            update, memory = optimizer.update(
+                parameters,  # pyright: ignore[reportArgumentType]
+                state.optimizer,
+                parameters,  # pyright: ignore[reportArgumentType]
+                scores=rows,
+                residual=residual,
+            )
+        else:
+            gradient = energy_gradient(state.model, *walkers, residual, mesh, training.microbatch)
+            update, memory = optimizer.update(gradient, state.optimizer, parameters)  # pyright: ignore
+        good = _all_finite((energies, update))
+        parameters = _choose(good, jax.tree.map(jnp.add, parameters, update), parameters)
+        state = TrainingState(
+            model=eqx.combine(parameters, static),
+            optimizer=_choose(good, memory, state.optimizer),
+            walkers=state.walkers,
+            contexts=state.contexts,
+            step=state.step + 1,
+            refused=state.refused + jnp.where(good, 0, 1),
+            refused_in_a_row=jnp.where(good, 0, state.refused_in_a_row + 1),
+        )
+        return state, _metrics(energies, acceptance, couplings, hamiltonian.electrons, good)
+
+    return optimize
+
+
+def _metrics(energies, acceptance, couplings: Couplings, electrons: int, good) -> StepMetrics:
+    unit = couplings.energy_unit.astype(jnp.float64) / electrons
+    total = energies.total.astype(jnp.complex128)
+    return StepMetrics(
+        energy=unit * jnp.mean(total.real, axis=1),
+        components=unit[:, None] * jnp.mean(energies.components.astype(jnp.float64), axis=1),
+        spread=unit * jnp.std(total.real, axis=1),
+        imaginary=unit * jnp.mean(total.imag, axis=1),
+        acceptance=acceptance.astype(jnp.float64),
+        refused=~good,
+    )
+
+
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def _choose(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -1,0 +1,143 @@
+"""Generalized orbitals: from the electrons' features to the matrices whose determinants make psi."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, PRNGKeyArray
+
+from qernel.hamiltonian.bands import bloch_orbitals
+from qernel.hamiltonian.couplings import Couplings
+from qernel.lattice import MOIRE_RECIPROCAL, Supercell
+from qernel.wavefunction.linear import normal
+
+
+class FreeOrbitals(eqx.Module):
+    """Phi^k_ij = w^k_j . x_i, times the twist's Bloch factor; complex or real weights.
+
+    The weights' last axis holds real and imaginary parts (one entry: real orbitals).
+    """
+
+    weight: Float[Array, "part width determinant orbital"]
+    supercell: Supercell = eqx.field(static=True)
+
+    def __init__(
+        self,
+        supercell: Supercell,
+        electrons: int,
+        width: int,
+        determinants: int,
+        *,
+        real: bool = False,
+        key: PRNGKeyArray,
+    ):
+        parts = 1 if real else 2
+        shape = (parts, width, determinants, electrons)
+        self.weight = normal(key, shape, 1 / math.sqrt(parts * width))
+        self.supercell = supercell
+
+    def __call__(
+        self,
+        x: Float[Array, "electron width"],
+        electrons: Float[Array, "electron 2"],
+        couplings: Couplings,
+    ) -> Complex[Array, "determinant electron orbital"] | Float[Array, "determinant electron orbital"]:
+        if self.weight.shape[0] == 1:
+            return jnp.einsum("id,dkj->kij", x, self.weight[0])
+        network = _complex_product(x, self.weight)
+        return network * _bloch_factor(electrons, self.supercell, couplings)[None, :, None]
+
+
+class BlochSeededOrbitals(eqx.Module):
+    """Phi^k_ij = e^{i (k_j + twist).r_i} [sum_g c^k_jg e^{i g.r_i} + w^k_j . x_i].
+
+    Column j carries the crystal momentum k_j of a filled Bloch state of non-interacting electrons, and
+    the coefficients c start as that state's, so that training starts at a sensible Slater determinant.
+    All determinants start in the same filling, also where the last shell is open: in a mixture of fillings
+    one network would have to learn several degenerate states at once. The network's part starts at
+    half the size of the Bloch states': much smaller, it learns slowly.
+    The first n_up columns start filled by spin-up electrons, the others by spin-down.
+    """
+
+    coefficients: Float[Array, "part determinant orbital wave"]
+    weight: Float[Array, "part width determinant orbital"]
+    momenta: tuple = eqx.field(static=True)  # integer labels [orbital][2]
+    waves: tuple = eqx.field(static=True)  # integer labels [wave][2] in moiré reciprocal vectors
+    spins: tuple[int, int] = eqx.field(static=True)
+    supercell: Supercell = eqx.field(static=True)
+
+    def __init__(
+        self,
+        supercell: Supercell,
+        spins: tuple[int, int],
+        width: int,
+        determinants: int,
+        couplings: Couplings,
+        *,
+        shell: float = 2.01,
+        gain: float = 0.5,
+        key: PRNGKeyArray,
+    ):
+        twist = tuple(float(t) for t in couplings.twist)
+        bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
+        filled = np.concatenate([np.arange(count) for count in spins])
+        seeds = bloch.coefficients[filled]
+        coefficients = np.stack([np.real(seeds), np.imag(seeds)])
+        self.coefficients = jnp.asarray(np.repeat(coefficients[:, None], determinants, 1), jnp.float32)
+        self.weight = normal(key, (2, width, determinants, sum(spins)), gain / math.sqrt(2 * width))
+        self.momenta = _as_tuple(bloch.momenta[filled])
+        self.waves = _as_tuple(bloch.waves)
+        self.spins, self.supercell = spins, supercell
+
+    def __call__(
+        self,
+        x: Float[Array, "electron width"],
+        electrons: Float[Array, "electron 2"],
+        couplings: Couplings,
+    ) -> Complex[Array, "determinant electron orbital"]:
+        dtype = electrons.dtype
+        waves = jnp.asarray(np.array(self.waves) @ MOIRE_RECIPROCAL, dtype)
+        angles = electrons @ waves.T
+        cos, sin = jnp.cos(angles), jnp.sin(angles)
+        real, imaginary = self.coefficients
+        seed = jax.lax.complex(
+            jnp.einsum("ig,kjg->kij", cos, real) - jnp.einsum("ig,kjg->kij", sin, imaginary),
+            jnp.einsum("ig,kjg->kij", cos, imaginary) + jnp.einsum("ig,kjg->kij", sin, real),
+        )
+        if self.spins[1]:
+            seed = seed * self._same_spin(seed.dtype)
+        phases = _bloch_factor(electrons, self.supercell, couplings, np.array(self.momenta))
+        return phases[None] * (seed + _complex_product(x, self.weight))
+
+    def _same_spin(self, dtype) -> Complex[Array, "electron orbital"]:
+        up = np.arange(sum(self.spins)) < self.spins[0]
+        return jnp.asarray(up[:, None] == up[None, :], dtype)
+
+
+def _complex_product(
+    x: Float[Array, "electron width"], weight: Float[Array, "2 width determinant orbital"]
+) -> Complex[Array, "determinant electron orbital"]:
+    real = jnp.einsum("id,dkj->kij", x, weight[0])
+    imaginary = jnp.einsum("id,dkj->kij", x, weight[1])
+    return jax.lax.complex(real, imaginary)
+
+
+def _bloch_factor(electrons, supercell: Supercell, couplings: Couplings, labels=None):
+    """e^{i (k + twist).r}: (electron,) for k = 0, or (electron, label) for integer labels of k."""
+    dtype = electrons.dtype
+    fractions = electrons @ jnp.asarray(supercell.reciprocal.T, dtype)
+    angles = fractions @ couplings.twist.astype(dtype)
+    if labels is not None:
+        angles = angles[:, None] + fractions @ jnp.asarray(labels.T, dtype)
+    return jax.lax.complex(jnp.cos(angles), jnp.sin(angles))
+
+
+def _as_tuple(labels: np.ndarray) -> tuple:
+    """Integer labels as nested tuples, which can be static fields."""
+
+    def freeze(nested):
+        return tuple(map(freeze, nested)) if isinstance(nested, list) else nested
+
+    return freeze(labels.astype(int).tolist())

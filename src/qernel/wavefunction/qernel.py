@@ -1,0 +1,89 @@
+"""QERNEL: Quantum Expert-Routed Neural Learner (Nazaryan and Fu, arXiv:2604.26018)."""
+
+import math
+
+import equinox as eqx
+from jax.random import split
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from qernel.hamiltonian.couplings import Couplings
+from qernel.wavefunction.attention import GroupedQueryAttention
+from qernel.wavefunction.base import LogPsi, Wavefunction, sum_of_determinants
+from qernel.wavefunction.experts import MixtureOfExperts
+from qernel.wavefunction.features import PeriodicFeatures
+from qernel.wavefunction.film import ContextEmbedding, ModulatedNorm
+from qernel.wavefunction.jastrow import PairJastrow
+from qernel.wavefunction.linear import Linear
+from qernel.wavefunction.norm import RMSNorm
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals
+
+
+class Block(eqx.Module):
+    """x += GQA(FiLM(RMSNorm(x))); x += MoE(FiLM(RMSNorm(x)))."""
+
+    attention_norm: ModulatedNorm
+    attention: GroupedQueryAttention
+    experts_norm: ModulatedNorm
+    experts: MixtureOfExperts
+
+    def __call__(
+        self, x: Float[Array, "electron width"], embedding: Float[Array, " embedding"] | None
+    ) -> Float[Array, "electron width"]:
+        x = x + self.attention(self.attention_norm(x, embedding))
+        return x + self.experts(self.experts_norm(x, embedding))
+
+
+class Qernel(Wavefunction):
+    """psi(r; c) = e^J sum_k det Phi^k, with Phi from L blocks conditioned on the context c."""
+
+    features: PeriodicFeatures
+    embed: Linear
+    context: ContextEmbedding | None
+    blocks: tuple[Block, ...]
+    norm: ModulatedNorm
+    orbitals: BlochSeededOrbitals | FreeOrbitals
+    jastrow: PairJastrow | None
+
+    def __call__(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> LogPsi:
+        x = self.stream(electrons, couplings)
+        log_abs, phase = sum_of_determinants(self.orbitals(x, electrons, couplings))
+        if self.jastrow is not None:
+            log_abs = log_abs + self.jastrow(electrons, couplings)
+        return LogPsi(log_abs, phase)
+
+    def stream(
+        self, electrons: Float[Array, "electron 2"], couplings: Couplings
+    ) -> Float[Array, "electron width"]:
+        """The feature stream x_i that the orbitals are made from."""
+        embedding = None if self.context is None else self.context(couplings.coordinates)
+        x = self.embed(self.features(electrons))
+        for block in self.blocks:
+            x = block(x, embedding)
+        return self.norm(x, embedding)
+
+
+def make_blocks(
+    width: int,
+    layers: int,
+    heads: int,
+    groups: int,
+    head_size: int,
+    experts: int,
+    hidden: int,
+    embedding: int,
+    *,
+    key: PRNGKeyArray,
+) -> tuple[Block, ...]:
+    """The residual blocks; their outputs start at 1/sqrt(2 L) so that the stream keeps its size."""
+    gain = 1 / math.sqrt(2 * layers)
+
+    def block(key):
+        attention, mixture = split(key)
+        return Block(
+            ModulatedNorm(RMSNorm(width), embedding),
+            GroupedQueryAttention(width, heads, groups, head_size, gain=gain, key=attention),
+            ModulatedNorm(RMSNorm(width), embedding),
+            MixtureOfExperts(width, experts, hidden, gain=gain, key=mixture),
+        )
+
+    return tuple(block(each) for each in split(key, layers))

@@ -1,0 +1,97 @@
+"""What the commands do: train a run, measure a sweep."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray
+
+from qernel.config import Config
+from qernel.progress import TrainingView
+from qernel.runs import Run
+from qernel.sweep import Effort, sweep
+from qernel.tensorboard import ScalarLog
+from qernel.training.loop import TrainingStopped, train
+
+
+def train_run(config: Config, run: Run, view: TrainingView, minutes: float | None = None) -> bool:
+    """Train until the schedule ends, time is up or a signal asks to stop; True when finished.
+
+    The state is saved every `checkpoint_seconds` and on the way out, whatever the reason.
+    """
+    run.begin(config)
+    state, complaints = run.state()
+    for complaint in complaints:
+        view.note(complaint)
+    run.forget_after(int(state.step))
+    if int(state.step) >= config.training.steps:
+        view.note(f"{run.path} is finished: {int(state.step)} steps; raise training.stages to go on")
+        return True
+    deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
+    saved_at = time.monotonic()
+    with _StopSignals() as stop, view, ScalarLog(run.path) as scalars:
+        try:
+            for latest, metrics in train(config, state):
+                state = latest
+                step, contexts = int(state.step), np.asarray(state.contexts)
+                run.record(step, contexts, metrics)
+                scalars.record(step, metrics)
+                view.update(step, contexts, metrics, int(state.refused))
+                if stop.requested or time.monotonic() > deadline:
+                    break
+                if time.monotonic() - saved_at > config.training.checkpoint_seconds:
+                    run.save(state)
+                    saved_at = time.monotonic()
+        except TrainingStopped:
+            run.save(state)
+            raise
+        run.save(state)
+    return int(state.step) >= config.training.steps
+
+
+def sweep_run(
+    run: Run,
+    over: Mapping[str, Sequence[float]],
+    effort: Effort,
+    progress: Callable[[int, int], None],
+) -> tuple[xarray.Dataset, Path]:
+    """Sweep a run's newest state and write the dataset to a new file in its sweeps directory."""
+    state, _ = run.state()
+    data = sweep(run.config(), state, over, effort, progress=progress)
+    return data, write_sweep(data, run.sweep_directory)
+
+
+def write_sweep(data: xarray.Dataset, directory: Path) -> Path:
+    """Write netCDF under the first free name sweep-NNN.nc; never over an existing file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    used = {path.stem for path in directory.glob("sweep-*.nc")}
+    number = next(n for n in range(1, 10**6) if f"sweep-{n:03d}" not in used)
+    path = directory / f"sweep-{number:03d}.nc"
+    partial = path.with_suffix(".partial")
+    data.to_netcdf(partial, engine="scipy")
+    partial.rename(path)
+    return path
+
+
+class _StopSignals:
+    """SIGINT and SIGTERM ask for an orderly stop; a second one stops at once."""
+
+    def __init__(self):
+        self.requested = False
+        self._previous = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, _frame):
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True

@@ -1,0 +1,110 @@
+"""Plane-wave bands of one electron and the energies of filled bands."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy
+from qernel.hamiltonian.couplings import Family
+from qernel.hamiltonian.moire import MoirePotential
+from qernel.lattice import MOIRE_RECIPROCAL, Supercell, supercell_of
+from qernel.units import moire_energy
+
+UNIT = moire_energy(0.35, 8.031)
+DEPTH = 15.0 / UNIT
+PHASE = math.pi / 4
+HEXAGONAL_27 = Supercell(((3, 6), (3, -3)))
+TABLE = [
+    (6, Supercell(((3, 0), (0, 3))), (0.66582, -5.92285, -19.87805)),
+    (7, Supercell(((3, 0), (0, 3))), (0.86428, -5.74952, -19.74791)),
+    (18, HEXAGONAL_27, (0.49707, -6.08090, -20.00935)),
+    (54, Supercell(((9, 0), (0, 9))), (0.54022, -6.05791, -20.00247)),
+]
+
+
+@pytest.mark.parametrize(("electrons", "cell", "energies"), TABLE)
+def test_polarized_band_energies_per_electron(electrons, cell, energies):
+    computed = [
+        filled_band_energy(cell, (electrons, 0), depth * DEPTH, PHASE) / electrons * UNIT
+        for depth in (0.7, 1.0, 1.5)
+    ]
+    # The table's constants of nature were rounded in the sixth digit.
+    np.testing.assert_allclose(computed, energies, rtol=0, atol=2.5e-5)  # meV
+
+
+def test_free_electrons_fill_plane_wave_shells():
+    # One electron at Gamma and six at the shortest reciprocal vectors B: 6 x B^2 / 2
+    cell = supercell_of(9)
+    square = (4 * math.pi / math.sqrt(3) / 3) ** 2
+    assert filled_band_energy(cell, (7, 0), 0.0, 0.0) == pytest.approx(3 * square, rel=1e-12)
+
+
+def test_energies_are_periodic_in_the_twist():
+    cell = Supercell(((2, 0), (0, 1)))
+    plain = bloch_orbitals(cell, DEPTH, PHASE, (0.2, -0.3), shell=8.01).energies[:6]
+    moved = bloch_orbitals(cell, DEPTH, PHASE, (1.2, -2.3), shell=8.01).energies[:6]
+    # The plane waves are centred elsewhere, so the shell must be large enough not to matter.
+    np.testing.assert_allclose(moved, plain, rtol=0, atol=1e-9)
+
+
+def test_supercell_momenta_are_twists_of_one_moire_cell():
+    cell = supercell_of(3)
+    folded = bloch_orbitals(cell, DEPTH, PHASE).energies[:9]
+    momenta = cell.moire_points() @ cell.reciprocal
+    twists = momenta @ np.linalg.inv(MOIRE_RECIPROCAL)
+    single = supercell_of(1)
+    assert np.allclose(single.reciprocal, MOIRE_RECIPROCAL)
+    bands = [bloch_orbitals(single, DEPTH, PHASE, twist).energies[:4] for twist in twists]
+    np.testing.assert_allclose(folded, np.sort(np.concatenate(bands))[:9], rtol=0, atol=1e-9)
+
+
+def test_opposite_phase_and_opposite_twist_have_the_same_energies():
+    cell, twist = supercell_of(2), np.array([0.15, 0.35])
+    reference = bloch_orbitals(cell, DEPTH, PHASE, twist).energies[:8]
+    inverted = bloch_orbitals(cell, DEPTH, -PHASE, -twist).energies[:8]
+    reversed_time = bloch_orbitals(cell, DEPTH, PHASE, -twist).energies[:8]
+    np.testing.assert_allclose(inverted, reference, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(reversed_time, reference, rtol=0, atol=1e-9)
+
+
+def test_pauli_principle_fills_each_spin_separately():
+    cell, twist = supercell_of(3), (0.1, 0.2)  # no degenerate levels
+    levels = bloch_orbitals(cell, DEPTH, PHASE, twist).energies
+    polarized, mixed, paired = (
+        filled_band_energy(cell, spins, DEPTH, PHASE, twist) for spins in [(4, 0), (3, 1), (2, 2)]
+    )
+    assert polarized == pytest.approx(levels[:4].sum(), rel=1e-12)
+    assert mixed == pytest.approx(levels[:3].sum() + levels[0], rel=1e-12)
+    assert paired == pytest.approx(2 * levels[:2].sum(), rel=1e-12)
+    assert paired < mixed < polarized
+
+
+def test_orbitals_solve_the_schroedinger_equation_pointwise():
+    cell, twist = supercell_of(3), np.array([0.2, 0.4])
+    orbitals = bloch_orbitals(cell, DEPTH, PHASE, twist, shell=7.01)
+    family = Family(15.0, 1.0, 45.0, 5.0, 0.35, 8.031)
+    couplings = family.couplings(jnp.zeros(0, jnp.float64))
+    for position in np.random.default_rng(3).uniform(-1, 1, (5, 2)):
+        potential = float(MoirePotential()(jnp.asarray(position[None]), couplings))
+        for b in range(6):
+            momenta = (orbitals.momenta[b] + twist) @ cell.reciprocal
+            momenta = momenta + orbitals.waves @ MOIRE_RECIPROCAL
+            waves = orbitals.coefficients[b] * np.exp(1j * momenta @ position)
+            kinetic = 0.5 * np.sum(momenta**2, axis=1) @ waves
+            residual = kinetic + (potential - orbitals.energies[b]) * waves.sum()
+            assert abs(residual) < 1e-7  # plane waves beyond seven shells
+
+
+def test_orbitals_are_orthonormal():
+    orbitals = bloch_orbitals(supercell_of(1), DEPTH, PHASE, (0.1, 0.2))
+    overlaps = orbitals.coefficients.conj() @ orbitals.coefficients.T
+    np.testing.assert_allclose(overlaps, np.eye(len(overlaps)), atol=1e-10)
+
+
+def test_plane_waves_are_converged():
+    cell = supercell_of(3)
+    few = bloch_orbitals(cell, 2 * DEPTH, PHASE).energies[:6]
+    many = bloch_orbitals(cell, 2 * DEPTH, PHASE, shell=8.01).energies[:6]
+    np.testing.assert_allclose(few, many, rtol=0, atol=1e-8)

@@ -1,0 +1,544 @@
+"""The report: what it says is what was measured, what is wrong is flagged, and it stands alone."""
+
+import csv
+import hashlib
+import itertools
+import json
+import math
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+
+from qernel.config import load_config
+from qernel.estimators.density import DensityHistogram
+from qernel.hamiltonian import make_hamiltonian
+from qernel.lattice import CELL_AREA, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
+from qernel.report import figures, page
+from qernel.report.checks import flag_sweep
+from qernel.report.density import BLUR, blurred, density_map
+from qernel.report.drawing import cell_edges
+from qernel.report.header import facts
+from qernel.report.history import late_fit, mean_excess, training_curves
+from qernel.report.numbers import decimals_for, fixed
+from qernel.report.page import write_report
+from qernel.report.style import figure_style
+from qernel.runs import Run
+from qernel.sweep import Effort, _dataset, context_grid
+from qernel.workflows import write_sweep
+
+EFFORT = Effort(walkers=16, samples=20, bins=12)
+SMALL = (
+    "model.size=8",
+    "model.layers=1",
+    "model.heads=2",
+    "model.groups=1",
+    "model.experts=2",
+    "model.expert_size=4",
+    "model.embedding=2",
+    "training.stages=[{steps=60,contexts=4},{steps=60,contexts=8}]",
+    "training.refresh_every=30",
+)
+DEPTHS = [0.4, 0.75, 1.0, 1.5, 2.0]
+OUTSIDE, BELOW, STUCK = 0, 2, 3  # indices into DEPTHS: what the fabricated sweep gets wrong there
+
+
+def energy(depth):
+    return -40.0 - 10.0 * depth - 6.0 * depth**2
+
+
+def fabricate(config, over, wrong=False):
+    """A sweep's dataset with plausible numbers and electrons scattered at random."""
+    hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
+    random, names = np.random.default_rng(3), list(config.contexts)
+    rows = []
+    for index, context in enumerate(grid):
+        exact = energy(context[names.index("moire_depth")])
+        histogram = DensityHistogram(hamiltonian.supercell, EFFORT.bins)
+        count = EFFORT.walkers * EFFORT.samples
+        fractions = random.uniform(size=(count, hamiltonian.electrons, 2))
+        histogram.add(fractions @ hamiltonian.supercell.vectors)
+        row = {
+            "energy": exact + 0.013 * random.uniform(-1, 1),
+            "energy_error": 0.012 + 0.01 * random.uniform(),
+            "spread": 0.8 + random.uniform(),
+            "imaginary": 1e-3,
+            "autocorrelation": 1 + random.uniform(),
+            "effective_samples": 200.0,
+            "r_hat": 1.0 + 0.04 * random.uniform(),
+            "acceptance": 0.5 + 0.02 * random.uniform(),
+            "density": histogram.density(),
+            "kinetic": 20.0 + random.normal(),
+            "kinetic_error": 0.31,
+            "moire": -30.0 + random.normal(),
+            "moire_error": 0.29,
+            "coulomb": -56.0 - random.uniform(),
+            "coulomb_error": 0.12,
+            "exact_energy": exact,
+            "exact_kinetic": 20.0,
+            "exact_moire": -30.0,
+            "exact_coulomb": -56.4,
+            "exact_uncertainty": 0.002,
+        }
+        if wrong and index == BELOW:
+            row["energy"] = exact - 3 * row["energy_error"] - 0.003
+        if wrong and index == STUCK:
+            row["r_hat"] = 1.0501
+        rows.append({name: np.asarray(value, float) for name, value in row.items()})
+    return _dataset(config, hamiltonian, over, grid, rows, EFFORT, step=120)
+
+
+def training_rows(noise=0.3, steps=120, redraw=30):
+    """Metrics of a run whose contexts are redrawn and whose energies relax to `energy`."""
+    random, rows = np.random.default_rng(5), []
+    for step in range(1, steps + 1):
+        if (step - 1) % redraw == 0:
+            depths = random.uniform(0.5, 2.0, size=4 if step <= steps // 2 else 8)
+        energies = energy(depths) + 5 * math.exp(-step / 20) + noise * random.normal(size=len(depths))
+        row = {name: np.full(len(depths), value).tolist() for name, value in LEVELS.items()}
+        row |= {"step": step, "contexts": depths[:, None].tolist(), "energy": energies.tolist()}
+        rows.append(row | {"refused": False})
+    return rows
+
+
+LEVELS = {"spread": 0.9, "acceptance": 0.5, "imaginary": 0.0}
+
+
+def make_run(path, *overrides, rows=()):
+    run = Run(path)
+    run.begin(load_config("pair", [*SMALL, *overrides]))
+    run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and the rows of tables with their classes and cells, without units."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.rows, self._cell, self._unit = [], [], False, False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append(SimpleNamespace(kind=dict(attributes).get("class", ""), cells=[]))
+        if tag in ("td", "th"):
+            self.rows[-1].cells.append("")
+            self._cell = True
+        self._unit = tag == "small"
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._cell = False
+        self._unit = False
+
+    def handle_data(self, data):
+        if self._cell and not self._unit:
+            self.rows[-1].cells[-1] += data
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def digests(directory):
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """A run with a sweep over one parameter, one over two, a damaged file, and its report."""
+    path = tmp_path_factory.mktemp("runs") / "a<b>&c"
+    run = make_run(
+        path,
+        'description="<script>alert(1)</script> & more"',
+        "contexts.dielectric_constant=[4.0,10.0]",
+        rows=[
+            row | {"contexts": [[depth, 5.0 + depth] for (depth,) in row["contexts"]]}
+            for row in training_rows()
+        ],
+    )
+    config = run.config()
+    line = fabricate(config, {"moire_depth": DEPTHS}, wrong=True)
+    plane = fabricate(config, {"moire_depth": [0.5, 1.0, 1.5], "dielectric_constant": [5.0, 8.0]})
+    for data in (line, plane):
+        write_sweep(data, run.sweep_directory)
+    (run.sweep_directory / "damaged.nc").write_bytes(b"not netCDF")
+    (run.path / "report").mkdir()
+    (run.path / "report" / "notes.txt").write_text("mine")
+    before, settings = digests(run.path), dict(matplotlib.rcParams)
+    written = write_report(run)
+    text = written.read_text()
+    return SimpleNamespace(
+        run=run,
+        directory=written.parent,
+        text=text,
+        outline=Outline(text),
+        line=line,
+        plane=plane,
+        before=before,
+        settings=settings,
+    )
+
+
+ENERGY_COLUMNS = {"kinetic": "kinetic", "moiré": "moire", "Coulomb": "coulomb"}
+OTHER_COLUMNS = {
+    "spread": "spread",
+    "R\N{NON-BREAKING HYPHEN}hat": "r_hat",
+    "accept.": "acceptance",
+    "τ": "autocorrelation",
+}
+
+
+def table_of(reported, first):
+    """Rows of the page's table whose header begins with these columns, the header included."""
+    rows = reported.outline.rows
+    start = next(i for i, row in enumerate(rows) if row.cells[: len(first)] == first)
+    end = next((i for i in range(start + 1, len(rows)) if rows[i].cells[0] == "λ"), len(rows))
+    return rows[start:end]
+
+
+def number(text):
+    return float(text.replace("\N{MINUS SIGN}", "-"))
+
+
+def agrees(shown, value):
+    """Whether a printed number is the value rounded to the printed digits."""
+    decimals = len(shown.partition(".")[2])
+    return abs(number(shown) - value) <= 0.5000001 * 10**-decimals
+
+
+def test_page_loads_nothing_from_elsewhere(reported):
+    assert reported.directory == reported.run.path / "report"
+    for tag, attributes in reported.outline.tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        assert attributes.get("src", "data:").startswith("data:")
+        if "href" in attributes:
+            assert (reported.directory / attributes["href"]).is_file()
+    assert not re.search(r"https?:|url\(|@import|@font-face", reported.text)
+    assert sum(tag == "img" for tag, _ in reported.outline.tags) == 8
+
+
+def test_text_from_files_is_escaped(reported):
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in reported.text
+    assert "<title>QERNEL: a&lt;b&gt;&amp;c</title>" in reported.text
+    assert "<b>&c" not in reported.text
+
+
+def test_table_shows_the_dataset(reported):
+    data = reported.line
+    header, *rows = table_of(reported, ["λ", "energy"])
+    names = header.cells
+    assert names == ["λ", "energy", "exact", "minus exact", *ENERGY_COLUMNS, *OTHER_COLUMNS]
+    rows = [row for row in rows if len(row.cells) == len(header.cells)]
+    assert len(rows) == len(DEPTHS)
+    for index, row in enumerate(rows):
+        point = data.isel(moire_depth=index)
+        shown = dict(zip(names, row.cells, strict=True))
+        for column, variable in ({"energy": "energy"} | ENERGY_COLUMNS).items():
+            value, error = shown[column].split(" ± ")
+            assert agrees(value, float(point[variable]))
+            assert agrees(error, float(point[f"{variable}_error"]))
+        for column, value in {
+            "λ": point["moire_depth"],
+            "exact": point["exact_energy"],
+            "minus exact": point["energy"] - point["exact_energy"],
+            **{column: point[variable] for column, variable in OTHER_COLUMNS.items()},
+        }.items():
+            assert agrees(shown[column], float(value))
+
+
+def test_wrong_rows_and_only_they_are_flagged(reported):
+    _, *rows = table_of(reported, ["λ", "energy"])
+    remarks = {}
+    for row, below in zip(rows, [*rows[1:], None], strict=True):
+        if len(row.cells) > 1 and "open" in row.kind:
+            remarks[DEPTHS.index(number(row.cells[0]))] = (row.kind.split()[0], below.cells[0])
+    assert remarks == {
+        OUTSIDE: ("warning", "outside the trained range λ = 0.5 to 2"),
+        BELOW: ("bug", "below exact by more than 3 sigma: a bug"),
+        STUCK: ("warning", "R-hat above 1.05: equilibrate and sample longer"),
+    }
+
+
+def test_flags_stop_at_their_thresholds(reported):
+    ranges = reported.run.config().contexts
+    data = reported.line.copy(deep=True).isel(moire_depth=[1])
+    error, uncertainty = float(data["energy_error"][0]), float(data["exact_uncertainty"][0])
+    data["r_hat"][:] = 1.05
+    data["energy"][:] = data["exact_energy"] - 3 * error - 0.99 * uncertainty
+    assert flag_sweep(data, ranges) == {}
+    data["energy"][:] = data["exact_energy"] - 3 * error - 1.01 * uncertainty
+    assert [flag.bug for flag in flag_sweep(data, ranges)[(0,)]] == [True]
+    data["energy"][:] = np.nan
+    assert [flag.text for flag in flag_sweep(data, ranges)[(0,)]] == ["energy is not finite"]
+
+
+def test_two_parameters_give_maps_and_extremes_alone(reported):
+    _, *rows = table_of(reported, ["λ", "ε", "energy", "exact"])
+    shown = {
+        tuple(map(number, row.cells[:2])): below.cells[0]
+        for row, below in itertools.pairwise(rows)
+        if len(row.cells) > 1
+    }
+    stacked = reported.plane.stack(context=("moire_depth", "dielectric_constant"))
+    for words, variable, pick in (
+        ("lowest energy", "energy", np.argmin),
+        ("highest interaction energy", "coulomb", np.argmax),
+        ("largest spread", "spread", np.argmax),
+        ("largest R-hat", "r_hat", np.argmax),
+    ):
+        context = stacked["context"].values[pick(stacked[variable].values)]
+        assert words in shown[tuple(context)]
+    assert len(read_csv(reported.directory / "sweep-002-table.csv")) == 6
+
+
+def test_csv_files_hold_the_dataset_to_the_last_digit(reported):
+    for name, variables in {
+        "energy": ["energy", "energy_error", "exact_energy", "spread"],
+        "interaction": ["coulomb", "coulomb_error", "exact_coulomb"],
+        "components": ["kinetic", "kinetic_error", "moire", "exact_moire"],
+    }.items():
+        rows = read_csv(reported.directory / f"sweep-001-{name}.csv")
+        assert [float(row["moire_depth"]) for row in rows] == DEPTHS
+        for variable in variables:
+            assert [float(row[f"{variable}_meV"]) for row in rows] == reported.line[variable].values.tolist()
+    table = read_csv(reported.directory / "sweep-001-table.csv")
+    assert [float(row["r_hat"]) for row in table] == reported.line["r_hat"].values.tolist()
+    assert [bool(row["remark"]) for row in table] == [i in (OUTSIDE, BELOW, STUCK) for i in range(5)]
+
+
+def test_density_csv_integrates_to_the_filling(reported):
+    rows = read_csv(reported.directory / "sweep-001-density.csv")
+    assert len(rows) == len(DEPTHS) * EFFORT.bins**2
+    density = np.array([float(row["electrons_per_moire_cell"]) for row in rows]).reshape(len(DEPTHS), -1)
+    np.testing.assert_allclose(density.mean(axis=1), 2 / 3, rtol=1e-12)  # every electron is in some bin
+    positions = np.array([[float(row["x_nm"]), float(row["y_nm"])] for row in rows[: EFFORT.bins**2]])
+    stored = np.stack([reported.line[axis].values.ravel() for axis in "xy"], axis=1)
+    np.testing.assert_allclose(positions, stored, rtol=1e-12, atol=1e-12)
+    counted = reported.line["density"].values.reshape(len(DEPTHS), -1) * CELL_AREA
+    np.testing.assert_array_equal(density, counted)
+
+
+def test_figures_lie_beside_the_page(reported):
+    pngs = sorted(reported.directory.glob("*.png"))
+    assert len(pngs) == 8
+    for png in pngs:
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert png.stat().st_size < 300_000
+        assert png.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+        assert png.with_suffix(".csv").is_file()
+
+
+def test_nothing_else_is_touched(reported):
+    after = digests(reported.run.path)
+    assert {path: after[path] for path in reported.before} == reported.before
+    assert dict(matplotlib.rcParams) == reported.settings
+
+
+def test_damaged_sweep_is_named_and_left_out(reported):
+    assert "damaged, or not a sweep of this program: left out" in reported.text
+
+
+def test_captions_say_what_was_measured(reported):
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", reported.text)
+    assert len(captions) == 8
+    for caption in captions:
+        plain = re.sub(r"<[^>]+>", "", caption).replace("\xa0", " ")
+        assert "2 electrons in 3 moiré cells" in plain
+        assert "walkers" in plain
+        assert re.search("ε = (5|5 to 8|4 to 10)[,;]", plain)
+    assert "16 walkers × 20 samples per context" in reported.text
+
+
+def test_header_states_the_system_in_its_own_units():
+    stated = dict(facts(load_config("pair", [*SMALL])))
+    assert "rₛ = 6.83" in stated["Density"]  # of the paper's parameters at eps 5
+    assert "√3 × √3 order fits" in stated["Supercell"]
+    counts = [int(each.replace(",", "")) for each in re.findall(r" ([\d,]+)(?:,|$)", stated["Parameters"])]
+    total = int(re.search(r"([\d,]+) parameters", stated["Ansatz"]).group(1).replace(",", ""))
+    assert sum(counts) == total
+    varied = dict(facts(load_config("pair", [*SMALL, "contexts.dielectric_constant=[5.0,10.0]"])))
+    assert "rₛ = 3.42 to 6.83" in varied["Density"]  # half of it at eps 10
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Leave out the header, which builds the wavefunction."""
+    monkeypatch.setattr(page, "facts", lambda config: [])
+
+
+@pytest.mark.usefixtures("no_model")
+def test_run_without_sweeps_says_how_to_make_one(tmp_path):
+    run = make_run(tmp_path / "fresh")
+    text = write_report(run).read_text()
+    assert f"qernel sweep {run.path} --over moire_depth=0.5:2:16" in text
+    assert "No optimization step has been recorded" in text
+
+
+@pytest.mark.usefixtures("no_model")
+def test_several_runs_share_the_first_ones_page(tmp_path):
+    runs = [make_run(tmp_path / "one"), make_run(tmp_path / "two", rows=training_rows())]
+    written = write_report(*runs)
+    assert written == runs[0].path / "report" / "index.html"
+    assert (written.parent / "2-two-training-energy.csv").is_file()
+    assert not (runs[1].path / "report").exists()
+    assert re.findall(r"<h2>(\w+)</h2>", written.read_text()) == ["one", "two"]
+
+
+def test_curves_average_blocks_between_redraws():
+    rows = training_rows()
+    curves = training_curves(rows)
+    assert len(curves) == 4 + 4 + 8 + 8
+    assert sorted({curve.step.tolist()[0] for curve in curves}) == [15.5, 45.5, 75.5, 105.5]
+    for curve in curves:
+        (step,) = curve.step
+        mine = [row for row in rows if curve.context.tolist() in row["contexts"]]
+        values = [row["energy"][row["contexts"].index(curve.context.tolist())] for row in mine]
+        assert [row["step"] for row in mine] == list(range(int(step - 14.5), int(step + 15.5)))
+        np.testing.assert_allclose(curve.energy, np.mean(values))
+
+
+def test_bands_cover_the_scatter_of_block_means():
+    # Uncorrelated noise of 0.3 meV: block means of 20 steps scatter by 0.3 / sqrt(20), known to
+    # 1 / sqrt(2 x 199), and an estimate from 20 values is good to a few percent when averaged over 200
+    curves = training_curves(training_rows(noise=0.3, steps=4000, redraw=4000)[-2000:])
+    errors = np.concatenate([curve.error for curve in curves])
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(0.3 / math.sqrt(20), rel=0.2)
+
+
+def test_late_fit_takes_out_the_dependence_on_the_context():
+    rows = training_rows(noise=0.0, steps=2000, redraw=100)
+    curves = training_curves(rows)
+    fit = late_fit(curves)
+    assert fit.scatter < 1e-9  # the planted energies are quadratic in the depth
+    for mean in mean_excess(curves, fit):
+        # Blocks of 20 steps: the mean of a geometric series
+        planted = [np.mean(5 * np.exp(-np.arange(s - 9.5, s + 10.5) / 20)) for s in mean.step]
+        np.testing.assert_allclose(mean.excess, planted, atol=1e-8)
+
+
+def test_refused_steps_are_left_out_of_the_curves():
+    rows = training_rows()
+    clean = training_curves(rows)
+    for row in rows:
+        if row["step"] % 7 == 0:
+            row["energy"] = [math.nan] * len(row["energy"])
+    for curve, whole in zip(training_curves(rows), clean, strict=True):
+        assert np.isfinite(curve.energy).all()
+        assert abs(curve.energy - whole.energy).max() < 0.5
+    hopeless = [row | {"energy": [math.nan] * len(row["energy"])} for row in rows]
+    curves = training_curves(hopeless)
+    assert math.isnan(late_fit(curves).scatter)
+
+
+@pytest.mark.parametrize("cells", [3, 7, 9])
+def test_density_map_of_a_standing_wave(cells):
+    cell, bins = supercell_of(cells), 96
+    wave = MOIRE_HARMONICS[0]
+    density = 0.7 + 0.4 * np.cos(DensityHistogram(cell, bins).centres() @ wave)
+    drawn = density_map(density, cell)
+    left, right, bottom, top = drawn.extent
+    size = len(drawn.image)
+    x = left + (np.arange(size) + 0.5) * (right - left) / size
+    y = bottom + (np.arange(size) + 0.5) * (top - bottom) / size
+    points = np.stack(np.meshgrid(x, y), axis=-1)
+    damping = math.exp(-(BLUR**2) * (wave @ wave) / 2)
+    expected = (0.7 + 0.4 * damping * np.cos(points @ wave)) * CELL_AREA
+    # Linear interpolation errs by at most (phase step)^2 / 8 per direction
+    phase = np.abs(cell.vectors @ wave).max() / bins
+    np.testing.assert_allclose(drawn.image, expected, atol=0.4 * CELL_AREA * phase**2 / 4 + 1e-12)
+    assert right - left >= max(4, 2 * np.linalg.norm(cell.vectors, axis=1).max()) - 1e-9
+
+
+def test_blur_keeps_the_electrons():
+    density = np.random.default_rng(0).uniform(size=(12, 12))
+    smooth = blurred(density, Supercell(((3, 0), (1, 2))))
+    assert smooth.mean() == pytest.approx(density.mean(), rel=1e-12)
+    assert smooth.std() < density.std()
+
+
+def test_marked_sites_are_the_lattice_sites_in_view():
+    drawn = density_map(np.ones((6, 6)), supercell_of(7))
+    left, right, bottom, top = drawn.extent
+    labels = [(i, j) for i in range(-20, 21) for j in range(-20, 21)]
+    sites = np.array(labels) @ MOIRE_VECTORS
+    inside = (sites[:, 0] > left) & (sites[:, 0] < right) & (sites[:, 1] > bottom) & (sites[:, 1] < top)
+    assert {tuple(site) for site in drawn.sites.round(9)} == {tuple(site) for site in sites[inside].round(9)}
+
+
+def points_of(axes):
+    """Coordinates of everything drawn as points or lines that is longer than two points."""
+    return [line.get_xydata() for line in axes.get_lines() if len(line.get_xydata()) > 2]
+
+
+def drawn(axes, x, y):
+    wanted = np.stack([x, y], axis=1)
+    return any(found.shape == wanted.shape and np.array_equal(found, wanted) for found in points_of(axes))
+
+
+def test_energy_figure_draws_the_dataset(reported):
+    data, ranges = reported.line.squeeze(), reported.run.config().contexts
+    with figure_style():
+        figure = figures.sweep_energy(data, ranges, [(BELOW,)])
+    top, residual, spread = figure.axes
+    assert drawn(top, DEPTHS, data["energy"].values)
+    assert drawn(top, DEPTHS, data["exact_energy"].values)
+    assert drawn(residual, DEPTHS, (data["energy"] - data["exact_energy"]).values)
+    assert drawn(spread, DEPTHS, data["spread"].values)
+    (bars,) = top.containers
+    segments = np.array(bars[2][0].get_segments())
+    np.testing.assert_allclose(np.ptp(segments[:, :, 1], axis=1), 2 * data["energy_error"])
+    assert all("meV" in axes.get_ylabel() for axes in figure.axes)
+    assert spread.get_xlabel() == "moiré depth λ"
+
+
+def test_figures_without_exact_values_have_no_residual(reported):
+    data = reported.line.drop_vars([name for name in reported.line if name.startswith("exact_")])
+    with figure_style():
+        assert len(figures.sweep_energy(data, {}).axes) == 2
+        (axes,) = figures.sweep_interaction(data, {}).axes
+    assert drawn(axes, DEPTHS, data["coulomb"].values)
+
+
+def test_heat_maps_put_each_value_over_its_parameters(reported):
+    with figure_style():
+        figure = figures.sweep_maps(reported.plane, reported.run.config().contexts)
+    for axes, name in zip(figure.axes[:2], ("energy", "coulomb"), strict=True):
+        (mesh,) = axes.collections
+        np.testing.assert_array_equal(mesh.get_array(), reported.plane[name].transpose().values)
+    np.testing.assert_allclose(cell_edges(np.array([0.0, 1.0, 3.0])), [-0.5, 0.5, 2.0, 4.0])
+
+
+def test_densities_are_drawn_to_the_scale_of_their_moire_constant(reported):
+    cell = reported.run.config().system.lattice()
+    chosen = figures.spread_indices((5,))
+    with figure_style():
+        figure = figures.sweep_densities(reported.line, chosen, cell, [7.0, 8.0, 8.5, 9.0, 10.0])
+    assert [index for (index,) in chosen] == [0, 1, 2, 3, 4]
+    for axes, length in zip(figure.axes, [7.0, 8.0, 8.5, 9.0, 10.0], strict=False):
+        left, right = axes.get_xlim()
+        assert right - left == pytest.approx(4 * length)  # four moiré periods
+        outline = points_of(axes)[-1]
+        area = abs(np.linalg.det(outline[1:3] - outline[:1]))
+        assert area == pytest.approx(3 * CELL_AREA * length**2)
+
+
+def test_at_most_six_values_cover_a_sweep():
+    assert figures.spread_indices(()) == [()]
+    assert figures.spread_indices((21,)) == [(0,), (4,), (8,), (12,), (16,), (20,)]
+    assert figures.spread_indices((9, 4)) == [(0, 0), (4, 0), (8, 0), (0, 3), (4, 3), (8, 3)]
+    assert len(figures.spread_indices((5, 5, 5))) == 6
+
+
+def test_numbers_show_two_digits_of_the_smallest_error():
+    assert decimals_for([0.0191, 0.3]) == 3
+    assert fixed(-61.16712, 3) == "\N{MINUS SIGN}61.167"
+    assert decimals_for([math.nan]) == 3

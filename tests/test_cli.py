@@ -1,0 +1,200 @@
+"""The command line: what works, and what it says to mistakes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from qernel.cli import main
+from qernel.config import load_config
+from qernel.progress import TrainingView
+from qernel.runs import Run
+from qernel.training.checkpoint import checkpoints, load_checkpoint
+from qernel.training.loop import initial_state, train
+
+
+def contents(directory: Path):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def fails(capsys, directory, *arguments):
+    """Run a command that must fail; return its one line. Nothing may be written."""
+    before = contents(directory)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert exit.value.code == 2
+    assert error.count("\n") == 1
+    assert error.startswith("qernel: ")
+    assert contents(directory) == before
+    return error
+
+
+MISTAKES = {
+    "unknown key": (["train", "pair", "training.walker=8"], ["training.walker", "did you mean 'walkers'?"]),
+    "misspelt context": (["train", "pair", "contexts.moire_dept=[0,1]"], ["'moire_dept'", "'moire_depth'"]),
+    "electrons do not fit": (["train", "pair", "electrons=[3,0]"], ["3 electrons in 3", "not 2/3"]),
+    "singular supercell": (["train", "pair", "supercell=[[1,2],[2,4]]"], ["system.supercell", "singular"]),
+    "no width": (["train", "pair", "contexts.moire_depth=[1,1]"], ["moire_depth", "low < high"]),
+    "walkers": (["train", "pair", "walkers=100"], ["walkers = 100", "contexts"]),
+    "value": (["train", "pair", "precision=half"], ["training.precision = 'half'", "'float32' or 'float64'"]),
+    "preset": (["train", "piar"], ["'piar'", "did you mean 'pair'?"]),
+    "no run to sweep": (["sweep", "nowhere", "--over", "moire_depth=1"], ["nowhere is not a run"]),
+    "no run to show": (["show", "nowhere"], ["nowhere is not a run"]),
+    "command": (["trian"], ["trian"]),
+    "option": (["train", "pair", "--minuets", "3"], ["--minuets"]),
+    "minutes": (["train", "pair", "--minutes", "ten"], ["ten"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_one_line_and_writes_nothing(mistake, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, fragments = MISTAKES[mistake]
+    error = fails(capsys, tmp_path, *arguments)
+    for fragment in fragments:
+        assert fragment in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        (["--over", "moire_depth"], "name=start:stop:count"),
+        (["--over", "moire_depth=0.5:1.5"], "name=start:stop:count"),
+        (["--over", "moire_depth=0.5:1.5:0"], "name=start:stop:count"),
+        (["--over", "moire_depth=deep"], "moire_depth=deep"),
+        (["--over", "twist_1=0.1"], "cannot sweep over twist_1: the contexts of this model are moire_depth"),
+        (["--over", "moire_depth=1", "--samples", "1"], "samples >= 2"),
+    ],
+)
+def test_sweep_that_cannot_be(options, fragment, capsys, trained_run):
+    assert fragment in fails(capsys, trained_run.path, "sweep", trained_run.path, *options)
+
+
+def test_resuming_with_another_architecture(capsys, trained_run, tiny_file):
+    error = fails(capsys, trained_run.path, "train", tiny_file, "size=16", "--out", trained_run.path)
+    assert "model.size = 8, now asked for 16" in error
+
+
+def test_directory_that_holds_something_else(capsys, tmp_path, tiny_file):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "is not empty" in fails(capsys, tmp_path, "train", tiny_file, "--out", tmp_path)
+
+
+def test_checkpoint_of_another_program(capsys, trained_run, tiny_file, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(trained_run.path, path)
+    for checkpoint in checkpoints(Run(path).checkpoint_directory):
+        save_file({"weight": np.zeros(3)}, checkpoint)
+    error = fails(capsys, path, "train", tiny_file, "--out", path)
+    assert "is not a qernel checkpoint" in error
+
+
+def test_stopped_run_is_finished_by_the_same_command(trained_run, tiny):
+    first, second = trained_run.outputs
+    assert "stopped; the same command resumes it" in first
+    assert "finished" in second
+    run = Run(trained_run.path)
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5, 6]
+    assert [path.name for path in checkpoints(run.checkpoint_directory)] == [
+        "step-00000001.safetensors",
+        "step-00000006.safetensors",
+    ]
+
+
+def test_finished_run_stays_as_it_is(capsys, trained_run, tiny_file):
+    before = contents(trained_run.path)
+    main(["train", tiny_file, "--out", str(trained_run.path)])
+    assert "is finished: 6 steps; raise training.stages" in capsys.readouterr().out
+    assert contents(trained_run.path) == before
+
+
+def test_system_and_parameters_are_said_first(trained_run):
+    lines = trained_run.outputs[0].splitlines()
+    assert "2 + 1 electrons in 3 moiré cells" in lines[0]
+    assert "eps 5" in lines[0]
+    assert lines[1] == "contexts: moire_depth 0.5 to 2"
+    assert "parameters" in lines[2]
+    assert "conditioning" in lines[2]
+
+
+def test_show(capsys, trained_run):
+    main(["show", str(trained_run.path)])
+    output = capsys.readouterr().out
+    assert "steps: 6 of 6" in output
+    assert "step-00000006.safetensors" in output
+
+
+def test_presets_are_listed_and_printed_as_templates(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("qernel.cli.console.width", 200)
+    main(["presets"])
+    listed = capsys.readouterr().out
+    assert "pair" in listed
+    main(["presets", "pair"])
+    template = tmp_path / "mine.toml"
+    template.write_text(capsys.readouterr().out)
+    assert load_config(str(template)) == load_config("pair")
+
+
+def test_request_to_stop_saves_and_leaves(capsys, tiny_file, tmp_path, monkeypatch):
+    update = TrainingView.update
+
+    def interrupted(self, step, *rest):
+        update(self, step, *rest)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingView, "update", interrupted)
+    handler = signal.getsignal(signal.SIGTERM)
+    main(["train", tiny_file, "--out", str(tmp_path / "run")])
+    assert "stopped; the same command resumes it" in capsys.readouterr().out
+    run = Run(tmp_path / "run")
+    assert [row["step"] for row in run.metrics()] == [1, 2]
+    assert int(run.state()[0].step) == 2
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.05)
+
+
+def test_killed_run_loses_only_what_followed_its_last_checkpoint(tiny_file, tmp_path, tiny):
+    run = Run(tmp_path / "run")
+    changes = ["stages=[{steps=100000,contexts=2}]", "checkpoint_seconds=0.2"]
+    command = ["train", tiny_file, *changes, "--out", str(run.path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qernel", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: len(checkpoints(run.checkpoint_directory)) == 2 or process.poll() is not None, 300)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    saved = int(checkpoints(run.checkpoint_directory)[-1].stem.removeprefix("step-"))
+    recorded = [row["step"] for row in run.metrics()]
+    assert recorded == list(range(1, len(recorded) + 1))
+    assert saved <= recorded[-1]
+    main([*command, "--minutes", "1e-9"])
+    lines = run.metrics_file.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, saved + 2))
+    # The step made again is the one that an unbroken run makes.
+    config = tiny(*changes)
+    before = load_checkpoint(
+        run.checkpoint_directory / f"step-{saved:08d}.safetensors", initial_state(config)
+    )
+    _, metrics = next(train(config, before))
+    assert json.loads(lines[-1])["energy"] == metrics.energy.tolist()

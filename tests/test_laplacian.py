@@ -1,0 +1,80 @@
+"""The forward Laplacian against the full Hessian, in float64, for every ansatz."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qernel.hamiltonian.couplings import Couplings
+from qernel.laplacian import kinetic_energy
+from qernel.wavefunction.base import LogPsi, Wavefunction
+
+
+def by_hessian(model: Wavefunction, couplings: Couplings, electrons):
+    """-1/2 (nabla^2 psi) / psi = -1/2 [tr Hess(log psi) + (grad log psi)^2] from second derivatives."""
+
+    def value(x, weights):
+        return jnp.dot(weights, jnp.stack(model(x.reshape(electrons.shape[1:]), couplings)))
+
+    def along(x, weights, direction):
+        return jax.jvp(lambda x: jax.grad(value)(x, weights), (x,), (direction,))
+
+    def walker(x, weights):
+        gradients, products = jax.vmap(along, (None, None, 0))(x, weights, jnp.eye(len(x)))
+        return gradients[0], jnp.trace(products)
+
+    walkers = jax.jit(jax.vmap(walker, (0, None)))
+    flat = electrons.reshape(len(electrons), -1)
+    (grad_f, lap_f), (grad_theta, lap_theta) = (walkers(flat, weights) for weights in jnp.eye(2))
+    gradient = np.asarray(grad_f) + 1j * np.asarray(grad_theta)
+    return -0.5 * (np.asarray(lap_f) + 1j * np.asarray(lap_theta) + np.sum(gradient**2, axis=1))
+
+
+def forward(model, couplings, electrons):
+    def kinetic(r):
+        return kinetic_energy(lambda x: model(x, couplings), r)
+
+    return np.asarray(jax.jit(jax.vmap(kinetic))(electrons))
+
+
+SOME = ["qernel", "qernel-polarized-free", "qernel-real", "psiformer", "slaternet"]
+REST = ["psiformer-polarized-free", "psiformer-real", "slaternet-real"]
+
+
+@pytest.mark.parametrize(
+    "ansatz", [*SOME, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)], indirect=True
+)
+def test_forward_laplacian_is_the_trace_of_the_hessian(ansatz):
+    arguments = ansatz.model, ansatz.couplings, ansatz.electrons
+    expected = by_hessian(*arguments)
+    # Near a node single terms are larger than their sum by far: relative to the largest walker.
+    scale = abs(expected).max()
+    np.testing.assert_allclose(forward(*arguments), expected, rtol=0, atol=1e-10 * scale)
+    if not ansatz.config.model.real:
+        assert np.all(abs(expected.imag) > 1e-3)  # the imaginary part is tested too
+
+
+def test_single_precision_loses_four_digits_at_most(tiny, generic, scattered):
+    model, hamiltonian = generic(tiny())
+    couplings, electrons = hamiltonian.family.couplings(jnp.array([1.2])), scattered(hamiltonian, 8)
+    exact = forward(model, couplings, electrons)
+    single = jax.tree.map(lambda x: x.astype(jnp.float32), (model, couplings, electrons))
+    rounded = forward(*single)
+    assert rounded.dtype == np.complex64
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=1e-4 * abs(exact).max())
+
+
+class Wave(Wavefunction):
+    """A plane wave with a Gaussian envelope, e^{i k.r - r^2 / 2}."""
+
+    def __call__(self, electrons, couplings):
+        return LogPsi(-0.5 * jnp.sum(electrons**2), electrons[0, 0] * 3.0 - electrons[0, 1])
+
+
+@pytest.mark.parametrize("position", [(0.3, -0.2), (1.1, 0.7)])
+def test_closed_form_of_one_wave_packet(position):
+    # psi'' / psi = (i k - r)^2 - 2 in two dimensions
+    wave, position = np.array([3.0, -1.0]), np.array(position)
+    expected = -0.5 * (np.sum((1j * wave - position) ** 2) - 2)
+    value = kinetic_energy(lambda r: Wave()(r, None), jnp.asarray(position[None]))
+    assert complex(value) == pytest.approx(expected, rel=1e-13)

@@ -1,0 +1,99 @@
+"""A run's directory."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qernel.config import UserError
+from qernel.runs import Run
+from qernel.training.step import StepMetrics
+
+
+@pytest.fixture
+def run(tmp_path, tiny):
+    made = Run(tmp_path / "run")
+    made.begin(tiny())
+    return made
+
+
+def metrics(energy=1.0):
+    two = np.array([energy, energy])
+    return StepMetrics(two, two[:, None], two, two, two, np.array(False))
+
+
+def test_configuration_is_kept_resolved(run, tiny):
+    assert run.config() == tiny()
+    assert "moire_potential = 15.0" in run.config_file.read_text()  # a default, written out
+
+
+def test_metrics_come_back(run):
+    for step in (1, 2, 3):
+        run.record(step, np.array([[0.5], [1.5]]), metrics(-step / 3))
+    rows = list(run.metrics())
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[2]["energy"] == [-1.0, -1.0]
+    assert rows[0]["contexts"] == [[0.5], [1.5]]
+
+
+def test_line_cut_short_by_a_crash_is_left_out_and_repaired(run):
+    for step in (1, 2):
+        run.record(step, np.zeros((2, 1)), metrics())
+    with open(run.metrics_file, "a") as file:
+        file.write('{"step": 3, "ener')
+    assert [row["step"] for row in run.metrics()] == [1, 2]
+    run.forget_after(1)
+    run.record(2, np.zeros((2, 1)), metrics())
+    assert [json.loads(line)["step"] for line in run.metrics_file.read_text().splitlines()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "change", ["stages=[{steps=9,contexts=2}]", "microbatch=8", "checkpoint_seconds=5", "description=other"]
+)
+def test_what_may_change_on_resuming(run, tiny, change):
+    run.begin(tiny(change))
+    assert run.config() == tiny(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("size=16", "model.size = 8, now asked for 16"),
+        ("seed=1", "training.seed = 0, now asked for 1"),
+        ("dielectric_constant=10", "system.dielectric_constant = 5.0"),
+        ("contexts.moire_depth=[0.5,1.5]", "contexts.moire_depth"),
+        ("contexts.twist_1=[0.0,0.5]", "contexts.twist_1"),
+        ("precision=float32", "training.precision"),
+        ("learning_rate=0.1", "optimizer.learning_rate"),
+    ],
+)
+def test_what_may_not(run, tiny, change, named):
+    before = run.config_file.read_bytes()
+    with pytest.raises(UserError, match="another --out") as error:
+        run.begin(tiny(change))
+    assert named in str(error.value)
+    assert run.config_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_place_that_is_taken(tmp_path, tiny, kind):
+    place = tmp_path / "thesis"
+    if kind == "directory":
+        place.mkdir()
+        (place / "chapter.tex").write_text("")
+    else:
+        place.write_text("")
+    with pytest.raises(UserError, match="thesis is not empty"):
+        Run(place).begin(tiny())
+    assert len(list(tmp_path.rglob("*"))) == (2 if kind == "directory" else 1)
+
+
+def test_empty_directory_is_welcome(tmp_path, tiny):
+    Run(tmp_path).begin(tiny())
+    assert Run(tmp_path).exists()
+
+
+def test_directory_without_a_run(tmp_path):
+    with pytest.raises(UserError, match="is not a run"):
+        Run(tmp_path).config()
+    assert not Run(tmp_path).exists()

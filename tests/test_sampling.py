@@ -1,0 +1,182 @@
+"""The sampler against densities whose moments are known, and its walkers' start."""
+
+import math
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qernel.sampling
+from qernel.batching import walker_mesh
+from qernel.hamiltonian import make_hamiltonian
+from qernel.lattice import MOIRE_VECTORS, Supercell, supercell_of
+from qernel.sampling import Walkers, initial_walkers, metropolis, tune, wrap
+from qernel.training.step import couplings_of
+from qernel.wavefunction import make_wavefunction
+from qernel.wavefunction.base import LogPsi, Wavefunction
+
+CELL = Supercell(((2, 0), (1, 2)))
+
+
+class Product(Wavefunction):
+    """psi = prod_i (1 + a cos B1.r_i) with a = 0.9, so |psi|^2 ~ 1 + 2 a cos + a^2 cos^2."""
+
+    amplitude: ClassVar[float] = 0.9
+
+    def __call__(self, electrons, couplings):
+        angles = electrons @ jnp.asarray(CELL.reciprocal[0])
+        return LogPsi(jnp.sum(jnp.log(1 + self.amplitude * jnp.cos(angles))), jnp.zeros(()))
+
+
+def start(contexts=1, walkers=400, width=0.4):
+    made = initial_walkers(jax.random.key(0), CELL, 2, contexts, walkers, jnp.float64)
+    return Walkers(made.electrons, jnp.full(contexts, width))
+
+
+@pytest.fixture(scope="module")
+def couplings(tiny):
+    return couplings_of(make_hamiltonian(tiny("cells=4")), jnp.array([[1.0], [1.5]]), jnp.float64)
+
+
+@pytest.fixture(scope="module")
+def move(couplings):
+    """Twenty moves of as many contexts as there are walkers for."""
+
+    @eqx.filter_jit
+    def moved(walkers, key):
+        here = jax.tree.map(lambda x: x[: walkers.width.shape[0]], couplings)
+        return metropolis(Product(), walkers, here, key, 20, CELL, walker_mesh(walkers.per_context))
+
+    return moved
+
+
+def test_samples_the_squared_wavefunction(move):
+    walkers, averages = start(), []
+    for step in range(120):
+        walkers, acceptance = move(walkers, jax.random.key(step))
+        fractions = np.asarray(walkers.electrons[0]) @ CELL.reciprocal.T
+        assert 0.1 < float(acceptance[0]) < 0.9
+        if step >= 20:
+            one, two = fractions[..., 0], fractions[..., 1]
+            moments = [np.cos(one), np.cos(2 * one), np.cos(3 * one), np.sin(one), np.cos(two)]
+            averages.append(np.mean(moments, axis=-1).T)  # (walker, moment)
+    means = np.mean(averages, axis=0)
+    error = means.std(axis=0, ddof=1) / math.sqrt(len(means))
+    a = Product.amplitude
+    # 1 + a^2/2 + 2 a cos + (a^2 / 2) cos 2: half of each coefficient over the constant
+    expected = np.array([a, a**2 / 4, 0.0, 0.0, 0.0]) / (1 + a**2 / 2)
+    assert np.all(error < 0.004)
+    assert np.all(abs(means.mean(axis=0) - expected) < 4 * error)
+
+
+def test_contexts_are_independent_chains(move):
+    walkers = start(contexts=2, walkers=8)
+    together, _ = move(walkers, jax.random.key(1))
+    other = eqx.tree_at(lambda w: w.electrons, walkers, walkers.electrons.at[1].add(0.3))
+    changed, _ = move(other, jax.random.key(1))
+    np.testing.assert_array_equal(together.electrons[0], changed.electrons[0])
+    assert np.any(np.asarray(together.electrons[1]) != np.asarray(changed.electrons[1]))
+
+
+@pytest.mark.parametrize("width", [0.01, 3.0])
+def test_step_width_is_tuned_to_half_acceptance(move, width):
+    walkers = start(width=width)
+    for step in range(40):
+        walkers, acceptance = move(walkers, jax.random.key(step))
+        if step == 0:
+            assert abs(float(acceptance[0]) - 0.5) > 0.1
+        walkers = tune(walkers, acceptance, CELL)
+    assert float(acceptance[0]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_tuning_widens_and_narrows():
+    walkers = start(contexts=2, width=0.3)
+    widths = np.asarray(tune(walkers, jnp.array([0.8, 0.2]), CELL).width)
+    assert widths[0] > 0.3 > widths[1]
+    np.testing.assert_array_equal(tune(walkers, jnp.array([0.5, 0.5]), CELL).width, walkers.width)
+
+
+def test_wrapping_moves_by_supercell_vectors_into_one_cell():
+    positions = np.random.default_rng(0).normal(scale=9.0, size=(100, 2))
+    wrapped = np.asarray(wrap(jnp.asarray(positions), CELL))
+    fractions = wrapped @ CELL.reciprocal.T / (2 * np.pi)
+    assert np.all((fractions >= -1e-12) & (fractions < 1 + 1e-12))
+    shifts = (wrapped - positions) @ CELL.reciprocal.T / (2 * np.pi)
+    np.testing.assert_allclose(shifts, np.rint(shifts), atol=1e-9)
+
+
+def sites_of(cell, electrons, monkeypatch, walkers=600):
+    """Which lattice site each electron starts on, without the smearing, (walker, electron)."""
+    monkeypatch.setattr(
+        qernel.sampling.jax.random, "normal", lambda key, shape, dtype: jnp.zeros(shape, dtype)
+    )
+    made = initial_walkers(jax.random.key(3), cell, electrons, 1, walkers, jnp.float64)
+    labels = np.asarray(made.electrons[0]) @ np.linalg.inv(MOIRE_VECTORS)
+    np.testing.assert_allclose(labels, np.rint(labels), atol=1e-9)
+    fractions = np.rint(labels @ np.linalg.inv(np.array(cell.matrix)) * cell.cells).astype(int) % cell.cells
+    _, sites = np.unique(fractions.reshape(-1, 2), axis=0, return_inverse=True)
+    return sites.reshape(labels.shape[:2])
+
+
+@pytest.mark.parametrize("cells", [3, 4, 9])
+def test_walkers_start_on_distinct_sites_and_use_all_of_them(cells, monkeypatch):
+    sites = sites_of(supercell_of(cells), 3, monkeypatch)
+    assert all(len(set(row)) == 3 for row in sites.tolist())
+    counts = np.bincount(sites.ravel(), minlength=cells)
+    assert len(counts) == cells
+    expected = sites.size / cells
+    assert np.all(abs(counts - expected) <= 5 * math.sqrt(expected))
+
+
+def test_sites_are_used_evenly_where_electrons_outnumber_them(monkeypatch):
+    sites = sites_of(supercell_of(3), 5, monkeypatch)
+    counts = np.array([np.bincount(row, minlength=3) for row in sites])
+    assert np.all(np.sort(counts, axis=1) == [1, 2, 2])
+
+
+def test_smearing_stays_within_about_one_moire_cell():
+    cell = supercell_of(9)
+    made = initial_walkers(jax.random.key(3), cell, 6, 2, 50, jnp.float32)
+    assert made.electrons.shape == (2, 50, 6, 2)
+    assert made.electrons.dtype == made.width.dtype == jnp.float32
+    positions = np.asarray(made.electrons, float)
+    labels = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    lattice = labels @ MOIRE_VECTORS
+    distance = np.linalg.norm(positions[..., None, :] - lattice, axis=-1).min(axis=-1)
+    assert 0.2 < distance.mean() < 0.4
+
+
+def test_hartree_fock_energy_of_the_electron_gas(tiny):
+    """One determinant of plane waves, 7 polarized electrons, closed shell:
+    kinetic 0.888392 / rs^2 and Coulomb -0.898989 / rs Hartree per electron (triangular cell)."""
+    config = tiny(
+        "electrons=[7,0]", "cells=9", "moire_depth=0.0", "contexts={}", "twist_1=0.0", "twist_2=0.0",
+        "jastrow=false", "determinants=1", "stages=[{steps=1}]",
+    )  # fmt: skip
+    hamiltonian = make_hamiltonian(config)
+    model = make_wavefunction(config, hamiltonian, jax.random.key(0))
+    model = eqx.tree_at(lambda m: m.orbitals.weight, model, replace_fn=jnp.zeros_like)
+    couplings = couplings_of(hamiltonian, jnp.zeros((1, 0)), jnp.float64)
+    cell, mesh = hamiltonian.supercell, walker_mesh(256)
+    walkers = initial_walkers(jax.random.key(0), cell, 7, 1, 256, jnp.float64)
+
+    @eqx.filter_jit
+    def sample(walkers, key):
+        walkers, _ = metropolis(model, walkers, couplings, key, 10, cell, mesh)
+        one = jax.tree.map(lambda x: x[0], couplings)
+        return walkers, jax.vmap(lambda r: hamiltonian.terms[1](r, one))(walkers.electrons[0])
+
+    energies = []
+    for step in range(40):
+        walkers, coulomb = sample(walkers, jax.random.key(step))
+        if step >= 10:
+            energies.append(np.asarray(coulomb))
+    means = np.mean(energies, axis=0) / 7
+    error = means.std(ddof=1) / math.sqrt(len(means))
+    radius = math.sqrt(cell.area / (7 * math.pi))  # r_s a_B in a_M
+    expected = -0.898989 * float(couplings.coulomb[0]) / radius
+    assert error < 0.01 * abs(expected)
+    assert abs(means.mean() - expected) < 4 * error

@@ -1,0 +1,130 @@
+"""Sweeps: grids, labelled and complete datasets, files that are never overwritten."""
+
+import shutil
+
+import numpy as np
+import pytest
+import xarray
+
+from qernel.cli import main
+from qernel.config import UserError
+from qernel.sweep import Effort, context_grid, sweep
+from qernel.training.loop import initial_state
+from qernel.workflows import write_sweep
+
+TWO = ("contexts.moire_depth=[0.5,2.0]", "contexts.twist_1=[-0.5,0.5]")
+
+
+def test_grid_is_the_product_in_the_order_of_the_contexts(tiny):
+    grid = context_grid(tiny(*TWO), {"twist_1": [0.0, 0.25], "moire_depth": [1.0, 0.6, 0.8]})
+    expected = [[d, t] for d in (0.6, 0.8, 1.0) for t in (0.0, 0.25)]
+    np.testing.assert_array_equal(grid, expected)
+
+
+def test_parameters_left_out_stay_at_the_system_or_in_the_middle(tiny):
+    np.testing.assert_array_equal(context_grid(tiny(*TWO), {"moire_depth": [1.5]}), [[1.5, 0.2]])
+    outside = tiny("contexts.twist_1=[0.3,0.5]")
+    np.testing.assert_array_equal(context_grid(outside, {}), [[1.0, 0.4]])
+
+
+def test_fixed_parameters_are_one_point_without_coordinates(tiny):
+    assert context_grid(tiny("contexts={}", "stages=[{steps=1}]"), {}).shape == (1, 0)
+
+
+def test_untrained_parameter_is_an_error(tiny):
+    with pytest.raises(UserError, match="cannot sweep over moire_phase"):
+        context_grid(tiny(), {"moire_phase": [10.0]})
+
+
+@pytest.fixture(scope="module")
+def data(tiny):
+    """Fresh weights, close to filled bands, swept over depth (given downwards) and twist."""
+    config = tiny(*TWO)
+    done = []
+    made = sweep(
+        config,
+        initial_state(config),
+        {"moire_depth": [1.8, 0.6], "twist_1": [0.1, 0.2, 0.3]},
+        Effort(walkers=8, equilibration=4, samples=8, bins=6),
+        progress=lambda *counts: done.append(counts),
+    )
+    assert done == [(6, 6)]
+    return made
+
+
+def test_dimensions_and_coordinates(data):
+    assert data["energy"].dims == ("moire_depth", "twist_1")
+    np.testing.assert_array_equal(data["moire_depth"], [0.6, 1.8])
+    np.testing.assert_array_equal(data["twist_1"], [0.1, 0.2, 0.3])
+    assert data["density"].shape == (2, 3, 6, 6)
+
+
+def test_values_belong_to_their_coordinates(data):
+    # V is proportional to the depth, and the deeper the wells, the fuller: three times as low on average.
+    # Single contexts have few walkers, hence the weaker bound for each of them.
+    shallow, deep = data["moire"].sel(moire_depth=0.6), data["moire"].sel(moire_depth=1.8)
+    assert float(deep.mean()) < 2 * float(shallow.mean())
+    assert np.all(deep < shallow)
+    assert np.all(shallow < 0)
+
+
+def test_every_variable_says_its_unit_and_name(data):
+    for name, variable in data.variables.items():
+        assert variable.attrs["units"], name
+        if name not in ("x", "y"):
+            assert variable.attrs["long_name"], name
+    assert data["energy"].attrs["units"] == "meV"
+    assert "standard error" in data["kinetic_error"].attrs["long_name"]
+    assert data.attrs["electrons"] == 3
+    assert data.attrs["training_step"] == 0
+    assert data.attrs["system_dielectric_constant"] == 5.0
+    assert "system_moire_depth" not in data.attrs
+
+
+def test_components_add_up_and_errors_are_positive(data):
+    parts = data["kinetic"] + data["moire"] + data["coulomb"]
+    np.testing.assert_allclose(parts, data["energy"], rtol=1e-10)
+    for name in ("energy", "kinetic", "moire", "coulomb"):
+        assert np.all(data[f"{name}_error"] > 0)
+    assert np.all(data["spread"] > 0)
+    assert np.all((data["acceptance"] > 0) & (data["acceptance"] < 1))
+    assert np.all(np.isfinite(data["r_hat"]))
+
+
+def test_density_integrates_to_the_electrons(data):
+    area = 3 * np.sqrt(3) / 2  # of three moiré cells
+    np.testing.assert_allclose(data["density"].mean(("cell_1", "cell_2")) * area, 3.0, rtol=1e-12)
+
+
+def test_survives_the_way_to_netcdf_and_back(data, tmp_path):
+    path = write_sweep(data, tmp_path)
+    with xarray.open_dataset(path, engine="scipy") as back:
+        xarray.testing.assert_equal(back, data)
+        assert back["energy"].attrs == data["energy"].attrs
+
+
+def test_files_are_numbered_and_never_overwritten(data, tmp_path):
+    first = write_sweep(data, tmp_path)
+    content = first.read_bytes()
+    second = write_sweep(data * 2, tmp_path)
+    assert [first.name, second.name] == ["sweep-001.nc", "sweep-002.nc"]
+    assert first.read_bytes() == content
+    first.unlink()
+    assert write_sweep(data, tmp_path).name == "sweep-001.nc"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep-001.nc", "sweep-002.nc"]
+
+
+def test_command(trained_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("qernel.cli.console.width", 200)
+    path = tmp_path / "run"
+    shutil.copytree(trained_run.path, path)
+    effort = ["--walkers", "4", "--samples", "4", "--equilibration", "1"]
+    main(["sweep", str(path), "--over", "moire_depth=0.4:1.0:2", *effort])
+    output = capsys.readouterr().out
+    assert "trained for moire_depth in [0.5, 2] only" in output
+    assert str(path / "sweeps" / "sweep-001.nc") in output
+    main(["show", str(path)])
+    assert "sweep-001.nc" in capsys.readouterr().out
+    with xarray.open_dataset(path / "sweeps" / "sweep-001.nc", engine="scipy") as data:
+        assert data.attrs["training_step"] == 6
+        np.testing.assert_allclose(data["moire_depth"], [0.4, 1.0])

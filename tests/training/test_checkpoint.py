@@ -1,0 +1,133 @@
+"""Checkpoints: exact, atomic, and refused where they do not belong."""
+
+import os
+import pickle
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import qernel.training.checkpoint
+from qernel.config import UserError
+from qernel.training.checkpoint import checkpoints, load_checkpoint, load_latest, save_checkpoint
+from qernel.training.loop import initial_state
+
+
+@pytest.fixture(scope="module")
+def state(tiny):
+    return initial_state(tiny())
+
+
+def at_step(state, step):
+    return eqx.tree_at(lambda s: s.step, state, jnp.asarray(step, jnp.int64))
+
+
+def equal(first, second):
+    one, two = jax.tree.leaves(first), jax.tree.leaves(second)
+    same = jax.tree.structure(first) == jax.tree.structure(second)
+    return same and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_every_array_comes_back_exactly(state, tmp_path, tiny):
+    other = initial_state(tiny("seed=5"))
+    assert not equal(state, other)
+    assert equal(load_checkpoint(save_checkpoint(tmp_path, state), other), state)
+
+
+def test_the_two_newest_are_kept(state, tmp_path):
+    for step in (9, 10, 100):
+        save_checkpoint(tmp_path, at_step(state, step))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "step-00000010.safetensors",
+        "step-00000100.safetensors",
+    ]
+    assert int(load_latest(tmp_path, state)[0].step) == 100
+
+
+def test_interrupted_write_leaves_the_last_one_in_charge(state, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, at_step(state, 1))
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(qernel.training.checkpoint.os, "fsync", crash)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, at_step(state, 2))
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000001.safetensors"]
+    latest, complaints = load_latest(tmp_path, state)
+    assert int(latest.step) == 1
+    assert complaints == []
+
+
+@pytest.mark.parametrize("kept", [0, 7, 0.5, 0.999])
+def test_truncated_file_is_named_and_the_one_before_used(state, tmp_path, kept):
+    save_checkpoint(tmp_path, at_step(state, 1))
+    newest = save_checkpoint(tmp_path, at_step(state, 2))
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    latest, complaints = load_latest(tmp_path, state)
+    assert int(latest.step) == 1
+    assert len(complaints) == 1
+    assert str(newest) in complaints[0]
+    assert "the one before" in complaints[0]
+
+
+def test_nothing_readable_is_an_error_that_names_the_files(state, tmp_path):
+    with pytest.raises(UserError, match="it has none"):
+        load_latest(tmp_path, state)
+    path = save_checkpoint(tmp_path, state)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=path.name):
+        load_latest(tmp_path, state)
+
+
+def test_file_of_another_program_is_refused(state, tmp_path):
+    path = tmp_path / "step-00000001.safetensors"
+    save_file({"weight": np.zeros(3)}, path)
+    with pytest.raises(UserError, match="not a qernel checkpoint"):
+        load_checkpoint(path, state)
+
+
+class Payload:
+    """Unpickling this would make a directory."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_reading_executes_nothing(state, tmp_path):
+    path = tmp_path / "step-00000001.safetensors"
+    path.write_bytes(pickle.dumps(Payload(tmp_path / "made")))
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(path, state)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("size=16", "has shape"),
+        ("layers=2", "lacks tensor .model.blocks"),
+        ("conditioned=false", "unexpected tensor"),
+        ("optimizer.name=adam", "another architecture"),
+        ("determinants=3", "has shape"),
+    ],
+)
+def test_another_architecture_is_refused(state, tmp_path, tiny, change, complaint):
+    path = save_checkpoint(tmp_path, state)
+    with pytest.raises(UserError, match=complaint) as error:
+        load_checkpoint(path, initial_state(tiny(change)))
+    assert path.name in str(error.value)
+
+
+def test_numbers_of_contexts_and_walkers_are_those_of_the_file(state, tmp_path, tiny):
+    path = save_checkpoint(tmp_path, state)
+    loaded = load_checkpoint(path, initial_state(tiny("stages=[{steps=2,contexts=1}]", "walkers=12")))
+    assert loaded.walkers.electrons.shape == (2, 4, 3, 2)
+    assert loaded.contexts.shape == (2, 1)

@@ -1,0 +1,141 @@
+"""The training loop: resuming, refusing, stopping, and arriving at an exact energy."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qernel.config import UserError
+from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.bands import filled_band_energy
+from qernel.training.checkpoint import load_checkpoint, save_checkpoint
+from qernel.training.contexts import draw_contexts
+from qernel.training.loop import TrainingStopped, initial_state, train
+
+
+@pytest.fixture(scope="module")
+def straight(tiny):
+    """Six steps of the tiny run without a break; contexts are redrawn before steps 0, 2 and 4."""
+    config = tiny()
+    return list(train(config, initial_state(config)))
+
+
+def leaves(tree):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
+
+
+def assert_equal(first, second):
+    for a, b in zip(leaves(first), leaves(second), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_steps_change_everything_and_report_it(straight):
+    states, metrics = zip(*straight, strict=True)
+    assert [int(state.step) for state in states] == [1, 2, 3, 4, 5, 6]
+    assert all(np.any(a != b) for a, b in zip(leaves(states[4].model), leaves(states[5].model), strict=True))
+    assert int(states[-1].refused) == 0
+    for each in metrics:
+        assert each.energy.shape == each.spread.shape == each.acceptance.shape == (2,)
+        np.testing.assert_allclose(each.components.sum(axis=1), each.energy, rtol=1e-10)
+        assert np.all((each.acceptance > 0) & (each.acceptance < 1))
+        assert not each.refused
+
+
+def test_contexts_are_frozen_between_redraws(straight, tiny):
+    ranges = make_hamiltonian(tiny()).family.ranges
+    for (state, _), drawn_at in zip(straight, [0, 0, 2, 2, 4, 4], strict=True):
+        np.testing.assert_array_equal(state.contexts, draw_contexts(ranges, 2, 0, drawn_at))
+
+
+@pytest.mark.parametrize("stop", [3, 4])
+def test_resumed_run_equals_the_unbroken_one_bit_for_bit(straight, tiny, tmp_path, stop):
+    # After three steps the next redraw lies ahead; after four it is the next thing to happen.
+    config = tiny()
+    path = save_checkpoint(tmp_path, jax.device_get(straight[stop - 1][0]))
+    resumed = list(train(config, load_checkpoint(path, initial_state(config))))
+    assert len(resumed) == 6 - stop
+    for (state, metrics), (expected, expected_metrics) in zip(resumed, straight[stop:], strict=True):
+        assert_equal(state, expected)
+        assert_equal(metrics, expected_metrics)
+
+
+def poisoned(state):
+    """The state with one walker lost: its position is not a number."""
+    electrons = state.walkers.electrons
+    return eqx.tree_at(lambda s: s.walkers.electrons, state, electrons.at[1, 2, 0].set(jnp.nan))
+
+
+def test_step_that_is_not_finite_is_refused_and_counted(straight, tiny):
+    before = poisoned(straight[2][0])
+    after, metrics = next(train(tiny(), before))
+    assert bool(metrics.refused)
+    assert int(after.step) == int(before.step) + 1
+    assert (int(after.refused), int(after.refused_in_a_row)) == (1, 1)
+    assert_equal(after.model, before.model)
+    assert_equal(after.optimizer, before.optimizer)
+
+
+def test_good_step_ends_the_row_of_refusals(straight, tiny):
+    before = eqx.tree_at(
+        lambda s: (s.refused, s.refused_in_a_row),
+        straight[2][0],
+        (jnp.array(7, jnp.int64), jnp.array(3, jnp.int64)),
+    )
+    after, _ = next(train(tiny(), before))
+    assert (int(after.refused), int(after.refused_in_a_row)) == (7, 0)
+
+
+def test_training_stops_when_steps_keep_being_refused(straight, tiny):
+    config = tiny("stages=[{steps=40,contexts=2}]", "refresh_every=100")
+    yielded = []
+    with pytest.raises(TrainingStopped, match="20 steps in a row") as error:
+        yielded.extend(state for state, _ in train(config, poisoned(straight[2][0])))
+    assert isinstance(error.value, UserError)
+    assert "\n" not in str(error.value)
+    assert len(yielded) == 20
+    assert_equal(yielded[-1].model, straight[2][0].model)
+
+
+def test_one_electron_reaches_its_band_energy(tiny):
+    """From random free orbitals, with SPRING: the exact ground state of one electron, whose local
+    energy has no variance."""
+    config = tiny(
+        "electrons=[1,0]", "cells=1", "contexts={}", "orbitals=free", "size=16", "walkers=64", "moves=5",
+        "burn_in=50", "decay_steps=40", "norm_bound=0.01", "stages=[{steps=150}]",
+    )  # fmt: skip
+    hamiltonian = make_hamiltonian(config)
+    couplings = hamiltonian.family.couplings(jnp.zeros(0))
+    exact = filled_band_energy(
+        hamiltonian.supercell, (1, 0), float(couplings.moire), math.pi / 4, (0.2, -0.1)
+    )
+    # One electron still meets its own images: half the Madelung energy.
+    exact += 0.5 * float(couplings.coulomb) * hamiltonian.terms[1].madelung
+    exact *= float(couplings.energy_unit)
+    history = [metrics for _, metrics in train(config, initial_state(config))]
+    first, last = history[0], history[-20:]
+    assert first.energy[0] > exact + 3.0  # meV
+    error = np.mean([m.spread[0] for m in last]) / math.sqrt(64)
+    assert np.mean([m.energy[0] for m in last]) == pytest.approx(exact, abs=0.1 + 2 * error)
+    assert np.mean([m.spread[0] for m in last]) < 0.2 * first.spread[0]
+
+
+@pytest.mark.slow
+def test_more_contexts_in_a_later_stage(tiny):
+    config = tiny("walkers=16", "stages=[{steps=2,contexts=2},{steps=2,contexts=4}]")
+    states = [state for state, _ in train(config, initial_state(config))]
+    assert [state.walkers.electrons.shape[:2] for state in states] == [(2, 8), (2, 8), (4, 4), (4, 4)]
+    assert [len(state.contexts) for state in states] == [2, 2, 4, 4]
+    assert int(states[-1].refused) == 0
+
+
+@pytest.mark.slow
+def test_adam_trains_too(tiny):
+    config = tiny("optimizer.name=adam", "learning_rate=0.01")
+    with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+        states = [state for state, _ in train(config, initial_state(config))]
+    assert int(states[-1].refused) == 0
+    assert all(np.any(a != b) for a, b in zip(leaves(states[0].model), leaves(states[-1].model), strict=True))
