@@ -198,3 +198,15 @@ def test_killed_run_loses_only_what_followed_its_last_checkpoint(tiny_file, tmp_
     )
     _, metrics = next(train(config, before))
     assert json.loads(lines[-1])["energy"] == metrics.energy.tolist()
+
+
+def test_shipped_model_is_named_like_a_run_and_copied_first(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["show", "six-over-depth"])
+    shown = capsys.readouterr().out
+    assert "6 + 0 electrons in 9 moiré cells" in shown
+    assert (tmp_path / "runs/six-over-depth/config.toml").is_file()
+    (tmp_path / "runs/six-over-depth/mine.txt").write_text("kept")
+    main(["show", "six-over-depth"])
+    assert (tmp_path / "runs/six-over-depth/mine.txt").read_text() == "kept"
+    assert "copied" not in capsys.readouterr().out

@@ -100,9 +100,10 @@ def test_moire_points_are_the_inequivalent_crystal_momenta(cell):
     np.testing.assert_array_equal(equivalent, np.eye(cell.cells, dtype=bool))
 
 
+@pytest.mark.parametrize("twist", [(0.0, 0.0), (0.3, 0.1), (4.2, -7.4)])
 @pytest.mark.parametrize("cell", SUPERCELLS)
-def test_moire_points_lie_in_the_first_brillouin_zone(cell):
-    momenta = cell.moire_points() @ cell.reciprocal
+def test_moire_points_lie_in_the_first_brillouin_zone(cell, twist):
+    momenta = (cell.moire_points(twist) + twist) @ cell.reciprocal
     others = momenta[:, None] + integer_grid(2) @ MOIRE_RECIPROCAL
     nearest = np.linalg.norm(others, axis=-1).min(axis=1)
     np.testing.assert_allclose(np.linalg.norm(momenta, axis=1), nearest, rtol=1e-9, atol=1e-12)

@@ -58,6 +58,12 @@ def test_knows_its_contexts_and_configuration(trained, tiny):
     assert np.all((trained.contexts >= 0.5) & (trained.contexts <= 2.0))
 
 
+def test_shipped_model_is_found_by_name():
+    trained = qernel.load("six-over-depth")
+    assert trained.hamiltonian.spins == (6, 0)
+    assert np.isfinite(float(trained(trained.walkers[0, 0], moire_depth=1.0).log_abs))
+
+
 def test_directory_that_is_no_run(tmp_path):
     with pytest.raises(UserError, match="is not a run"):
         qernel.load(tmp_path)

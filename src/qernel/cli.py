@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import numpy as np
 import xarray
 from cyclopts import App, CycloptsError, Parameter
@@ -18,9 +17,10 @@ from qernel.config import Config, UserError, load_config, preset_names
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.progress import TrainingView
 from qernel.runs import Run
+from qernel.shipped import copy_model, shipped_models
 from qernel.sweep import Effort
 from qernel.tables import sweep_table
-from qernel.wavefunction import count_parameters, make_wavefunction
+from qernel.wavefunction import count_parameters, wavefunction_shapes
 from qernel.workflows import sweep_run, train_run
 
 app = App(
@@ -54,6 +54,7 @@ def presets(name: str | None = None, /) -> None:
             config.cost,
         )
     console.print(table)
+    console.print(f"trained models, ready to sweep: {', '.join(shipped_models())}", highlight=False)
 
 
 @app.command
@@ -101,7 +102,7 @@ def sweep(
     Parameters
     ----------
     run
-        A run's directory.
+        A run's directory, or the name of a shipped model, which is copied to runs/NAME first.
     over
         name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
         Left out: one measurement at the system's own parameters.
@@ -109,15 +110,16 @@ def sweep(
     values = dict(_parse_range(text) for text in over or [])
     if min(walkers, samples) < 2 or equilibration < 0:
         raise UserError("sweep needs walkers >= 2, samples >= 2 and equilibration >= 0")
+    this = _open(run)
     effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed)
     with console.status("measuring ...") as status:
         data, path = sweep_run(
-            Run(run),
+            this,
             values,
             effort,
             lambda done, total: status.update(f"measured {done} of {total} contexts"),
         )
-    _warn_outside(Run(run).config(), values)
+    _warn_outside(this.config(), values)
     console.print(sweep_table(data))
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
@@ -149,7 +151,7 @@ def report(run: Path, /) -> None:
     """
     from qernel.report.page import write_report  # matplotlib is slow to import
 
-    page = write_report(Run(run))
+    page = write_report(_open(run))
     console.print(f"wrote {page}", highlight=False, soft_wrap=True)
 
 
@@ -162,7 +164,7 @@ def show(run: Path, /) -> None:
     run
         A run's directory.
     """
-    this = Run(run)
+    this = _open(run)
     config = this.config()
     _introduce(config)
     rows = list(this.metrics())
@@ -192,9 +194,19 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
+def _open(path: Path) -> Run:
+    """A run; where `path` is but the name of a shipped model, its copy in runs/NAME."""
+    if Run(path).exists() or str(path) not in shipped_models():
+        return Run(path)
+    run = Run(Path("runs") / path)
+    if not run.exists():
+        copy_model(str(path), run)
+        console.print(f"copied the shipped model {path} to {run.path}", highlight=False, soft_wrap=True)
+    return run
+
+
 def _count(config: Config) -> dict[str, int]:
-    model = make_wavefunction(config, make_hamiltonian(config), jax.random.key(0))
-    return count_parameters(model)
+    return count_parameters(wavefunction_shapes(config, make_hamiltonian(config)))
 
 
 def _introduce(config: Config) -> None:

@@ -1,15 +1,14 @@
 """The first command: train a small conditional model, check it, sweep a shipped one, draw the page."""
 
-import shutil
-from importlib.resources import files
 from pathlib import Path
 
 from rich.console import Console
 
-from qernel.config import UserError, load_config
+from qernel.config import load_config
 from qernel.progress import TrainingView
 from qernel.report.page import write_report
 from qernel.runs import Run
+from qernel.shipped import copy_model
 from qernel.sweep import Effort
 from qernel.tables import sweep_table
 from qernel.workflows import sweep_run, train_run
@@ -33,28 +32,13 @@ def run_demo(out: Path, console: Console, *, quick: bool = False) -> Path:
     console.rule("2. measured at depths it was not trained at, beside exact diagonalization")
     _sweep(pair, _PAIR_DEPTHS, effort, console)
     console.rule("3. a shipped model: six electrons in nine moiré cells")
-    _copy_model("six-over-depth", six)
+    copy_model("six-over-depth", six)
     depths = _SIX_DEPTHS[:2] if quick else _SIX_DEPTHS
     _sweep(six, depths, effort._replace(samples=effort.samples // 2), console)
     page = write_report(pair, six)
     console.rule("done")
     console.print(f"open {page}", highlight=False, soft_wrap=True)
     return page
-
-
-def shipped_models() -> list[str]:
-    """Names of the trained models that come with the package."""
-    return sorted(entry.name for entry in files("qernel").joinpath("models").iterdir() if entry.is_dir())
-
-
-def _copy_model(name: str, run: Run) -> None:
-    """Put a shipped model into a run's directory, unless it is there already."""
-    if run.exists():
-        return
-    source = Path(str(files("qernel").joinpath("models", name)))
-    if not source.is_dir():
-        raise UserError(f"no shipped model '{name}'; there are {', '.join(shipped_models()) or 'none'}")
-    shutil.copytree(source, run.path)
 
 
 def _sweep(run: Run, depths: list[float], effort: Effort, console: Console) -> None:

@@ -61,14 +61,14 @@ class Supercell:
         """Whether the sqrt3 x sqrt3 generalized Wigner crystal fits: K is a reciprocal vector."""
         return all((row[0] + row[1]) % 3 == 0 for row in self.matrix)
 
-    def moire_points(self) -> np.ndarray:
-        """One crystal momentum per moiré cell: integer labels n, (cells, 2), of k = n . reciprocal.
+    def moire_points(self, twist=(0.0, 0.0)) -> np.ndarray:
+        """One crystal momentum per moiré cell: integer labels n, (cells, 2), of k = (n + twist) . reciprocal.
 
-        The labels are the shortest representatives modulo the moiré reciprocal lattice.
+        The k are the shortest representatives modulo the moiré reciprocal lattice.
         """
         reach = 2 * max(abs(entry) for row in self.matrix for entry in row)
-        labels = integer_grid(reach)
-        lengths = np.linalg.norm(labels @ self.reciprocal, axis=1)
+        labels = integer_grid(reach) - np.rint(twist).astype(int)
+        lengths = np.linalg.norm((labels + twist) @ self.reciprocal, axis=1)
         shortest: dict[tuple[int, int], np.ndarray] = {}
         for label in labels[np.argsort(lengths.round(9), kind="stable")]:
             shortest.setdefault(self.momentum_class(label), label)

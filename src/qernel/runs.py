@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -70,10 +71,10 @@ class Run:
 
     def state(self) -> tuple[TrainingState, list[str]]:
         """The newest good state (a fresh one if none was saved), and complaints about damaged files."""
-        template = initial_state(self.config())
+        config = self.config()
         if not checkpoints(self.checkpoint_directory):
-            return template, []
-        return load_latest(self.checkpoint_directory, template)
+            return initial_state(config), []
+        return load_latest(self.checkpoint_directory, eqx.filter_eval_shape(initial_state, config))
 
     def save(self, state: TrainingState) -> Path:
         return save_checkpoint(self.checkpoint_directory, jax.device_get(state))

@@ -24,7 +24,7 @@ from qernel.estimators.density import DensityHistogram
 from qernel.estimators.local_energy import local_energies
 from qernel.estimators.statistics import estimate
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
-from qernel.reference.two_electrons import exact_pair
+from qernel.reference.two_electrons import exact_pair, has_exact_pair
 from qernel.sampling import Walkers
 from qernel.training.step import TrainingState, couplings_of, make_sampling
 from qernel.units import CONTEXT_PARAMETERS
@@ -72,8 +72,8 @@ def sweep(
 ) -> xarray.Dataset:
     """Measure energies with components, and densities, at every combination of the values in `over`.
 
-    With `exact`, two polarized electrons get their exact energies beside the measured ones. `progress`
-    is called with the number of contexts done and to do.
+    With `exact`, systems that `exact_pair` treats get their exact energies beside the measured ones.
+    `progress` is called with the number of contexts done and to do.
     """
     hamiltonian = make_hamiltonian(config)
     grid = context_grid(config, over)
@@ -85,7 +85,7 @@ def sweep(
         rows += _measure(hamiltonian, state, contexts, walkers, effort, key, sample, energies)
         progress(min(len(rows), len(grid)), len(grid))
     rows = rows[: len(grid)]
-    if exact and hamiltonian.spins == (2, 0):
+    if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
             row |= {f"exact_{name}": np.array(x) for name, x in exact_pair(hamiltonian, context).items()}
     return _dataset(config, hamiltonian, over, grid, rows, effort, int(state.step))

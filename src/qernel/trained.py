@@ -12,9 +12,10 @@ from jaxtyping import Array, Float
 from qernel.config import Config, UserError
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.runs import Run
+from qernel.shipped import shipped_model, shipped_models
 from qernel.sweep import Effort, sweep
 from qernel.training.step import TrainingState
-from qernel.wavefunction.base import LogPsi
+from qernel.wavefunction.base import LogPsi, Wavefunction
 
 
 class Trained(eqx.Module):
@@ -42,9 +43,7 @@ class Trained(eqx.Module):
         point = jnp.stack(vector) if vector else jnp.zeros((0,), jnp.float64)
         dtype = jnp.dtype(self.config.training.precision)
         couplings = jax.tree.map(lambda x: x.astype(dtype), self.hamiltonian.family.couplings(point))
-        electrons = jnp.asarray(electrons).astype(dtype)
-        evaluate = jnp.vectorize(lambda r: tuple(self.state.model(r, couplings)), signature="(n,d)->(),()")
-        return LogPsi(*evaluate(electrons))
+        return _evaluate(self.state.model, jnp.asarray(electrons).astype(dtype), couplings)
 
     @property
     def walkers(self) -> Float[Array, "context walker electron 2"]:
@@ -62,8 +61,19 @@ class Trained(eqx.Module):
         return sweep(self.config, self.state, values, effort)
 
 
+@eqx.filter_jit
+def _evaluate(model: Wavefunction, electrons: Float[Array, "*batch electron 2"], couplings) -> LogPsi:
+    evaluate = jnp.vectorize(lambda r: tuple(model(r, couplings)), signature="(n,d)->(),()")
+    return LogPsi(*evaluate(electrons))
+
+
 def load(path: str | Path) -> Trained:
-    """The newest state of a run, ready to evaluate. Raises UserError if `path` is not a run."""
+    """The newest state of a run, ready to evaluate; `path` may also name a shipped model.
+
+    Raises UserError if it is neither.
+    """
     run = Run(path)
+    if not run.exists() and str(path) in shipped_models():
+        run = shipped_model(str(path))
     state, _ = run.state()
     return Trained(state, make_hamiltonian(run.config()), run.config())

@@ -13,7 +13,7 @@ from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.sweep import Effort, sweep
 from qernel.tensorboard import ScalarLog
-from qernel.training.loop import TrainingStopped, train
+from qernel.training.loop import train
 
 
 def train_run(config: Config, run: Run, view: TrainingView, minutes: float | None = None) -> bool:
@@ -44,10 +44,8 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
                 if time.monotonic() - saved_at > config.training.checkpoint_seconds:
                     run.save(state)
                     saved_at = time.monotonic()
-        except TrainingStopped:
+        finally:
             run.save(state)
-            raise
-        run.save(state)
     return int(state.step) >= config.training.steps
 
 

@@ -33,7 +33,7 @@ def bloch_orbitals(
     waves = waves[lengths <= shell * np.linalg.norm(MOIRE_RECIPROCAL[0])]
     potential = _potential_matrix(waves, moire, phase)
     energies, momenta, coefficients = [], [], []
-    for label in supercell.moire_points():
+    for label in supercell.moire_points(twist):
         wavevectors = (label + np.asarray(twist)) @ supercell.reciprocal + waves @ MOIRE_RECIPROCAL
         kinetic = np.diag(0.5 * np.sum(wavevectors**2, axis=1))
         levels, states = np.linalg.eigh(kinetic + potential)

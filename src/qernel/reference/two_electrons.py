@@ -33,6 +33,7 @@ from qernel.hamiltonian import Coulomb, Hamiltonian
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, Supercell, integer_grid
 
 _LARGEST = 16  # moiré cells
+_TERMS = ("kinetic", "moire", "coulomb")
 _PARITIES: tuple[tuple[int, int], ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
 _MOMENTUM_CUTOFFS = (2.2, 3.3)  # Q in units of the square root of the energy cutoff
 _COARSER = 0.8  # energy cutoff of the calculation that measures the truncation error
@@ -110,20 +111,27 @@ def ground_state(
     return min(pairs, key=lambda pair: pair.energies[0])
 
 
+def has_exact_pair(hamiltonian: Hamiltonian) -> bool:
+    """Whether `exact_pair` treats this Hamiltonian."""
+    small = hamiltonian.supercell.cells <= _LARGEST
+    return small and hamiltonian.spins == (2, 0) and hamiltonian.components == _TERMS
+
+
 def exact_pair(hamiltonian: Hamiltonian, context: Float[Array, " parameter"]) -> dict[str, float]:
     """Exact ground-state energy, its components and their uncertainty in meV per electron.
 
     The keys are energy, kinetic, moire, coulomb and uncertainty. `context` holds the laboratory
     parameters that vary over the Hamiltonian's family.
 
-    Raises ValueError unless the Hamiltonian has two spin-up electrons and the terms treated here.
+    Raises ValueError unless the Hamiltonian has two spin-up electrons, the terms treated here and a small
+    supercell.
     """
     if hamiltonian.spins != (2, 0):
         raise ValueError(
             "exact diagonalization treats two spin-polarized electrons, spins (2, 0); "
             f"the Hamiltonian has spins {hamiltonian.spins}"
         )
-    if hamiltonian.components != ("kinetic", "moire", "coulomb"):
+    if hamiltonian.components != _TERMS:
         raise ValueError(f"exact diagonalization does not know all of {hamiltonian.components}")
     couplings = hamiltonian.family.couplings(context)
     pair = ground_state(

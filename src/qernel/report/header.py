@@ -14,7 +14,7 @@ from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.report.numbers import MINUS
 from qernel.report.style import spoken, symbol, with_unit
 from qernel.units import CONTEXT_PARAMETERS, density_parameter
-from qernel.wavefunction import count_parameters, make_wavefunction
+from qernel.wavefunction import count_parameters, wavefunction_shapes
 
 
 def facts(config: Config) -> list[tuple[str, str]]:
@@ -91,7 +91,7 @@ def _contexts(config: Config) -> str:
 
 def _ansatz(config: Config) -> Iterator[tuple[str, str]]:
     hamiltonian = make_hamiltonian(config)
-    counts = count_parameters(make_wavefunction(config, hamiltonian, jax.random.key(0)))
+    counts = count_parameters(wavefunction_shapes(config, hamiltonian))
     total = sum(counts.values())
     share = counts.get("conditioning", 0) / total
     conditioning = f"{share:.1%} of them for conditioning" if share else "none for conditioning"

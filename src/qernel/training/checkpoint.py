@@ -45,7 +45,7 @@ def checkpoints(directory: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
-    """Read a state into the structure of `template`.
+    """Read a state into the structure of `template`, a state or its shapes (`eqx.filter_eval_shape`).
 
     The numbers of contexts and walkers are those of the file; everything else must have the template's
     shape. Raises UserError for a damaged file, a file of another program, or another architecture.
@@ -67,7 +67,7 @@ def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
             raise UserError(
                 f"{path}: {name} has shape {tensors[name].shape}, this configuration needs {leaf.shape}"
             )
-    arrays, static = eqx.partition(template, eqx.is_array)
+    arrays, static = eqx.partition(template, _is_tensor)
     leaves = [jnp.asarray(tensors[name]) for name, _ in _named(template)]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), static)
 
@@ -90,6 +90,10 @@ def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState
     raise UserError(f"no readable checkpoint in {directory}: {'; '.join(complaints) or 'it has none'}")
 
 
-def _named(state: TrainingState) -> list[tuple[str, np.ndarray | jax.Array]]:
-    arrays = eqx.filter(state, eqx.is_array)
+def _is_tensor(leaf) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _named(state: TrainingState) -> list[tuple[str, np.ndarray | jax.Array | jax.ShapeDtypeStruct]]:
+    arrays = eqx.filter(state, _is_tensor)
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)]

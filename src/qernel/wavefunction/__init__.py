@@ -20,7 +20,15 @@ from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals
 from qernel.wavefunction.psiformer import Layer, PsiFormer
 from qernel.wavefunction.qernel import Qernel, make_blocks
 
-__all__ = ["LogPsi", "PsiFormer", "Qernel", "Wavefunction", "count_parameters", "make_wavefunction"]
+__all__ = [
+    "LogPsi",
+    "PsiFormer",
+    "Qernel",
+    "Wavefunction",
+    "count_parameters",
+    "make_wavefunction",
+    "wavefunction_shapes",
+]
 
 
 def make_wavefunction(config: Config, hamiltonian: Hamiltonian, key: PRNGKeyArray) -> Wavefunction:
@@ -31,11 +39,19 @@ def make_wavefunction(config: Config, hamiltonian: Hamiltonian, key: PRNGKeyArra
     return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, model)
 
 
+def wavefunction_shapes(config: Config, hamiltonian: Hamiltonian) -> Wavefunction:
+    """What `make_wavefunction` makes, with the shapes of its arrays in their place: at no cost."""
+    return eqx.filter_eval_shape(make_wavefunction, config, hamiltonian, jax.random.key(0))
+
+
 def count_parameters(model: Wavefunction) -> dict[str, int]:
-    """Number of variational parameters by module, FiLM (with the context's embedding) on its own."""
+    """Number of variational parameters by module, FiLM (with the context's embedding) on its own.
+
+    Its shapes suffice (`wavefunction_shapes`).
+    """
     counts: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
-        if eqx.is_inexact_array(leaf):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
             names = [entry.name for entry in path if hasattr(entry, "name")]
             group = names[1] if names[0] in ("blocks", "layers") else names[0]
             if "film" in names or group == "context":
@@ -112,5 +128,6 @@ def _orbitals(
     model, supercell, spins = config.model, hamiltonian.supercell, hamiltonian.spins
     if model.orbitals == "free":
         return FreeOrbitals(supercell, sum(spins), model.size, model.determinants, real=model.real, key=key)
-    couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
+    with jax.ensure_compile_time_eval():  # Bloch states are numbers, also where only shapes are wanted
+        couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
     return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, couplings, key=key)

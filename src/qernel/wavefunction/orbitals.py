@@ -80,7 +80,7 @@ class BlochSeededOrbitals(eqx.Module):
         gain: float = 0.5,
         key: PRNGKeyArray,
     ):
-        twist = tuple(float(t) for t in couplings.twist)
+        twist = np.asarray(couplings.twist)
         bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
         filled = np.concatenate([np.arange(count) for count in spins])
         seeds = bloch.coefficients[filled]

@@ -1,0 +1,25 @@
+"""Trained models that come with the package."""
+
+import shutil
+from importlib.resources import files
+
+from qernel.config import UserError
+from qernel.runs import Run
+
+
+def shipped_models() -> list[str]:
+    """Their names."""
+    return sorted(entry.name for entry in files("qernel").joinpath("models").iterdir() if entry.is_dir())
+
+
+def shipped_model(name: str) -> Run:
+    """A shipped model as a run, to read from. Raises UserError if there is none of this name."""
+    if name not in shipped_models():
+        raise UserError(f"no shipped model '{name}'; there are {', '.join(shipped_models()) or 'none'}")
+    return Run(str(files("qernel").joinpath("models", name)))
+
+
+def copy_model(name: str, run: Run) -> None:
+    """Put a shipped model into a run's directory, unless a run is there already."""
+    if not run.exists():
+        shutil.copytree(shipped_model(name).path, run.path)
