@@ -13,9 +13,9 @@ from environment import save
 from rich.console import Console
 
 from qernel.config import load_config
+from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
-from qernel.sweep import Effort
 from qernel.tables import sweep_table
 from qernel.workflows import sweep_run, train_run
 

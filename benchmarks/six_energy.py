@@ -11,9 +11,9 @@ from environment import save
 from rich.console import Console
 
 from qernel.config import load_config
+from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
-from qernel.sweep import Effort
 from qernel.wavefunction import count_parameters
 from qernel.workflows import sweep_run, train_run
 

@@ -8,7 +8,8 @@ import xarray
 
 from qernel.cli import main
 from qernel.config import UserError
-from qernel.sweep import Effort, context_grid, sweep
+from qernel.measurement import Effort
+from qernel.sweep import context_grid, sweep
 from qernel.training.loop import initial_state
 from qernel.workflows import write_sweep
 
@@ -45,7 +46,7 @@ def data(tiny):
         config,
         initial_state(config),
         {"moire_depth": [1.8, 0.6], "twist_1": [0.1, 0.2, 0.3]},
-        Effort(walkers=8, equilibration=4, samples=8, bins=6),
+        Effort(walkers=8, equilibration=4, samples=8),
         progress=lambda *counts: done.append(counts),
     )
     assert done == [(6, 6)]
@@ -56,7 +57,7 @@ def test_dimensions_and_coordinates(data):
     assert data["energy"].dims == ("moire_depth", "twist_1")
     np.testing.assert_array_equal(data["moire_depth"], [0.6, 1.8])
     np.testing.assert_array_equal(data["twist_1"], [0.1, 0.2, 0.3])
-    assert data["density"].shape == (2, 3, 6, 6)
+    assert data["density"].shape == (2, 3, 48, 48)
 
 
 def test_values_belong_to_their_coordinates(data):
@@ -88,7 +89,7 @@ def test_components_add_up_and_errors_are_positive(data):
         assert np.all(data[f"{name}_error"] > 0)
     assert np.all(data["spread"] > 0)
     assert np.all((data["acceptance"] > 0) & (data["acceptance"] < 1))
-    assert np.all(np.isfinite(data["r_hat"]))
+    assert np.all(np.isfinite(data["energy_r_hat"]))
 
 
 def test_density_integrates_to_the_electrons(data):

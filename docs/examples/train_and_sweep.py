@@ -11,7 +11,8 @@ import numpy as np
 
 import qernel
 from qernel.hamiltonian import make_hamiltonian
-from qernel.sweep import Effort, sweep
+from qernel.measurement import Effort
+from qernel.sweep import sweep
 from qernel.training.loop import initial_state, train
 
 STEPS = 60  # the preset's 600 bring the energies much closer

@@ -29,18 +29,19 @@ def over_devices(function: Callable, mesh: Mesh, in_specs: Any, out_specs: Any =
 
 
 def over_walkers(function: Callable, mesh: Mesh, microbatch: int) -> Callable:
-    """Batch `function(model, electrons, couplings)` to electrons (context, walker, electron, 2).
+    """Batch `function(model, walker, context)` over walkers and contexts.
 
-    Couplings carry a leading context axis. Each device walks through its configurations in microbatches:
-    a few at a time fit a CPU's cache, many at a time fill a GPU.
+    Walkers are arrays (context, walker, ...) or trees of them, such as electrons; contexts are trees of
+    arrays (context, ...), such as couplings. Each device walks through its configurations in
+    microbatches: a few at a time fit a CPU's cache, many at a time fill a GPU.
     """
 
-    def local(model, electrons, couplings):
+    def local(model, walkers, contexts):
         def one_context(inputs):
-            configurations, coupling = inputs
-            return jax.lax.map(lambda r: function(model, r, coupling), configurations, batch_size=microbatch)
+            configurations, context = inputs
+            return jax.lax.map(lambda r: function(model, r, context), configurations, batch_size=microbatch)
 
-        return jax.lax.map(one_context, (electrons, couplings))
+        return jax.lax.map(one_context, (walkers, contexts))
 
     return over_devices(local, mesh, (REPLICATED, BY_WALKER, REPLICATED))
 

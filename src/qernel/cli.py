@@ -15,10 +15,10 @@ from rich.table import Table
 import qernel
 from qernel.config import Config, UserError, load_config, preset_names
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
+from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.shipped import copy_model, shipped_models
-from qernel.sweep import Effort
 from qernel.tables import sweep_table
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 from qernel.workflows import sweep_run, train_run

@@ -112,6 +112,11 @@ class ModelConfig(_Section):
     orbitals: Literal["bloch", "free"] = Field(
         default="bloch", description="start from Bloch states, or free"
     )
+    sector: Literal["free", "lowest"] | tuple[int, int] = Field(
+        default="free",
+        description="total crystal momentum that psi keeps exactly: 'free' lets it mix, 'lowest' is that of"
+        " non-interacting electrons, [n1, n2] names one in supercell reciprocal vectors",
+    )
     jastrow: bool = Field(default=True, description="pair Jastrow factor with the Coulomb cusp")
     real: bool = Field(default=False, description="real psi; needs free orbitals and no twist")
 
@@ -123,6 +128,8 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"size = {self.size} must be a multiple of heads = {self.heads}, or give head_size"
             )
+        if self.sector != "free" and (self.ansatz != "qernel" or self.orbitals != "bloch"):
+            raise ValueError("a fixed sector needs ansatz = 'qernel' with orbitals = 'bloch'")
         if self.real and self.orbitals != "free":
             raise ValueError("real = true needs orbitals = 'free': Bloch states are complex")
         return self

@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from qernel.config import load_config
+from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.report.page import write_report
 from qernel.runs import Run
 from qernel.shipped import copy_model
-from qernel.sweep import Effort
 from qernel.tables import sweep_table
 from qernel.workflows import sweep_run, train_run
 

@@ -15,6 +15,10 @@ MOIRE_VECTORS = np.array([[1.0, 0.0], [-0.5, math.sqrt(3) / 2]])
 MOIRE_RECIPROCAL = 2 * math.pi * np.linalg.inv(MOIRE_VECTORS).T
 MOIRE_HARMONICS = np.array([[1, 0], [-1, 1], [0, -1]]) @ MOIRE_RECIPROCAL
 CELL_AREA = math.sqrt(3) / 2
+#: Rotations by 0, 120 and 240 degrees, (3, 2, 2): symmetries of the moiré potential about a lattice site.
+THREEFOLD = np.array(
+    [[[math.cos(t), -math.sin(t)], [math.sin(t), math.cos(t)]] for t in 2 * math.pi * np.arange(3) / 3]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,20 @@ class Supercell:
     def fits_sqrt3_order(self) -> bool:
         """Whether the sqrt3 x sqrt3 generalized Wigner crystal fits: K is a reciprocal vector."""
         return all((row[0] + row[1]) % 3 == 0 for row in self.matrix)
+
+    @property
+    def is_threefold(self) -> bool:
+        """Whether rotations by 120 degrees map the supercell's lattice to itself."""
+        labels = self.vectors @ THREEFOLD[1].T @ self.reciprocal.T / (2 * math.pi)
+        return bool(np.allclose(labels, np.rint(labels), atol=1e-9))
+
+    def translations(self) -> np.ndarray:
+        """The moiré translations that differ modulo the supercell, (cells, 2), in a_M."""
+        reach = max(abs(entry) for row in self.matrix for entry in row)
+        labels = integer_grid(2 * reach)
+        fractions = labels @ np.linalg.inv(np.array(self.matrix))
+        inside = np.all((fractions > -1e-9) & (fractions < 1 - 1e-9), axis=1)
+        return labels[inside] @ MOIRE_VECTORS
 
     def moire_points(self, twist=(0.0, 0.0)) -> np.ndarray:
         """One crystal momentum per moiré cell: integer labels n, (cells, 2), of k = (n + twist) . reciprocal.

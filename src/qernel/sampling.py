@@ -5,13 +5,12 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.batching import BY_WALKER, REPLICATED, over_devices
 from qernel.hamiltonian.couplings import Couplings
-from qernel.lattice import MOIRE_VECTORS, Supercell, integer_grid
+from qernel.lattice import Supercell
 from qernel.wavefunction.base import Wavefunction
 
 _TARGET_ACCEPTANCE = 0.5
@@ -37,10 +36,7 @@ def initial_walkers(
     With more electrons than sites, each site is used again before any a third time.
     """
     choose, smear = jax.random.split(key)
-    labels = integer_grid(3 * max(abs(e) for row in supercell.matrix for e in row))
-    inside = labels @ np.linalg.inv(np.array(supercell.matrix))
-    inside = np.all((inside > -1e-9) & (inside < 1 - 1e-9), axis=1)
-    sites = jnp.asarray(labels[inside] @ MOIRE_VECTORS, dtype)
+    sites = jnp.asarray(supercell.translations(), dtype)
     repeats = math.ceil(electrons / len(sites))
 
     def one(key):

@@ -38,5 +38,5 @@ def sweep_table(data: xarray.Dataset) -> Table:
         if exact:
             excess = values["energy"] - values["exact_energy"]
             cells += [f"{values['exact_energy']:.3f}", with_error(excess, values["energy_error"])]
-        table.add_row(*cells, f"{values['r_hat']:.3f}")
+        table.add_row(*cells, f"{values['energy_r_hat']:.3f}")
     return table

@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 
 from qernel.config import Config, UserError
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
+from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.shipped import shipped_model, shipped_models
-from qernel.sweep import Effort, sweep
+from qernel.sweep import sweep
 from qernel.training.step import TrainingState
 from qernel.wavefunction.base import LogPsi, Wavefunction
 

@@ -9,9 +9,10 @@ import numpy as np
 import xarray
 
 from qernel.config import Config
+from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
-from qernel.sweep import Effort, sweep
+from qernel.sweep import sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.loop import train
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qernel.estimators.statistics import estimate, series_estimate, split_r_hat
+from qernel.estimators.statistics import estimate, jackknife, series_estimate
 
 
 def autoregressive(correlation: float, steps: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -48,23 +48,70 @@ def test_constant_quantity_has_no_error():
     assert result.r_hat == 1.0
 
 
+@pytest.mark.parametrize("copies", [4, 16])
+def test_copies_of_a_walker_count_once(copies):
+    distinct = autoregressive(0.5, 200, 8, 300)
+    result = estimate(np.repeat(distinct, copies, axis=1))
+    # Eight distinct walkers: Student's t with 7 degrees of freedom covers 65%; 300 repetitions, 3% each.
+    assert 0.56 < np.mean(abs(result.mean) < result.error) < 0.74
+    assert np.median(result.effective) == pytest.approx(200 * 8 / 3, rel=0.25)
+
+
+def test_independent_walkers_are_not_taken_for_correlated_ones():
+    samples = autoregressive(0.8, 60, 32, 2000)
+    scatter = samples.mean(axis=0).std(axis=0, ddof=1) / math.sqrt(32)
+    assert np.mean(estimate(samples).error > 1.01 * scatter) < 0.01
+
+
 def test_r_hat_is_near_one_for_walkers_that_mix():
-    assert abs(split_r_hat(autoregressive(0.5, 500, 16)) - 1) < 0.02
+    assert abs(estimate(autoregressive(0.5, 500, 16)).r_hat - 1) < 0.02
+
+
+def test_r_hat_by_its_definition():
+    samples = autoregressive(0.7, 40, 6)
+    chains = np.concatenate([samples[:20], samples[20:]], axis=1)
+    within, between = chains.var(axis=0, ddof=1).mean(), chains.mean(axis=0).var(ddof=1)
+    assert estimate(samples).r_hat == pytest.approx(
+        math.sqrt((19 / 20 * within + between) / within), rel=1e-12
+    )
 
 
 def test_r_hat_sees_a_stuck_walker():
     samples = autoregressive(0.5, 500, 16)
     samples[:, 3] = 4.0
-    assert split_r_hat(samples) > 1.1
+    assert estimate(samples).r_hat > 1.1
 
 
 def test_r_hat_sees_a_drift_common_to_all_walkers():
     samples = autoregressive(0.5, 500, 16) + np.linspace(0, 3, 500)[:, None]
-    assert split_r_hat(samples) > 1.1
+    assert estimate(samples).r_hat > 1.1
 
 
 def test_r_hat_of_too_few_samples_is_unknown():
-    assert np.isnan(split_r_hat(np.zeros((3, 4))))
+    assert np.isnan(estimate(np.zeros((3, 4))).r_hat)
+
+
+def test_jackknife_of_a_ratio():
+    # <x> / <y> with independent x, y of means 2 and 4, variances 1, 64 walkers of 10 samples:
+    # error sqrt(1/16 + 4/256) / sqrt(640); without the jackknife the bias is 0.5 / 16 / 640.
+    random = np.random.default_rng(3)
+    values, errors = [], []
+    for _ in range(400):
+        x, y = 2 + random.normal(size=(10, 64)), 4 + random.normal(size=(10, 64))
+        value, error = jackknife(np.divide, x.mean(axis=0), y.mean(axis=0))
+        values.append(value)
+        errors.append(error)
+    exact = math.sqrt((1 / 16 + 4 / 256) / 640)
+    assert np.mean(errors) == pytest.approx(exact, rel=0.05)
+    assert np.std(values) == pytest.approx(exact, rel=0.12)
+    assert abs(np.mean(values) - 0.5) < 4 * exact / 20
+
+
+def test_jackknife_of_a_mean_is_its_scatter():
+    means = np.random.default_rng(0).normal(size=(16, 3))
+    value, error = jackknife(lambda m: m, means)
+    np.testing.assert_allclose(value, means.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(error, means.std(axis=0, ddof=1) / 4, rtol=1e-12)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9])

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from qernel.config import load_config
-from qernel.estimators.density import DensityHistogram
+from qernel.dataset import sweep_dataset
+from qernel.estimators.density import bin_centres
+from qernel.estimators.observable import Result
 from qernel.hamiltonian import make_hamiltonian
 from qernel.lattice import CELL_AREA, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
+from qernel.measurement import Effort
 from qernel.report import figures, page
 from qernel.report.checks import flag_sweep
 from qernel.report.density import BLUR, blurred, density_map
@@ -27,10 +30,11 @@ from qernel.report.numbers import decimals_for, fixed
 from qernel.report.page import write_report
 from qernel.report.style import figure_style
 from qernel.runs import Run
-from qernel.sweep import Effort, _dataset, context_grid
+from qernel.sweep import context_grid
 from qernel.workflows import write_sweep
 
-EFFORT = Effort(walkers=16, samples=20, bins=12)
+EFFORT = Effort(walkers=16, samples=20)
+BINS = 12  # of the density
 SMALL = (
     "model.size=8",
     "model.layers=1",
@@ -57,20 +61,19 @@ def fabricate(config, over, wrong=False):
     rows = []
     for index, context in enumerate(grid):
         exact = energy(context[names.index("moire_depth")])
-        histogram = DensityHistogram(hamiltonian.supercell, EFFORT.bins)
         count = EFFORT.walkers * EFFORT.samples
-        fractions = random.uniform(size=(count, hamiltonian.electrons, 2))
-        histogram.add(fractions @ hamiltonian.supercell.vectors)
+        fractions = random.uniform(size=(count * hamiltonian.electrons, 2))
+        counts, _, _ = np.histogram2d(*fractions.T, bins=BINS, range=[[0, 1], [0, 1]])
         row = {
             "energy": exact + 0.013 * random.uniform(-1, 1),
             "energy_error": 0.012 + 0.01 * random.uniform(),
             "spread": 0.8 + random.uniform(),
             "imaginary": 1e-3,
-            "autocorrelation": 1 + random.uniform(),
-            "effective_samples": 200.0,
-            "r_hat": 1.0 + 0.04 * random.uniform(),
+            "energy_autocorrelation": 1 + random.uniform(),
+            "energy_effective_samples": 200.0,
+            "energy_r_hat": 1.0 + 0.04 * random.uniform(),
             "acceptance": 0.5 + 0.02 * random.uniform(),
-            "density": histogram.density(),
+            "density": counts * BINS**2 / (count * hamiltonian.supercell.area),
             "kinetic": 20.0 + random.normal(),
             "kinetic_error": 0.31,
             "moire": -30.0 + random.normal(),
@@ -86,9 +89,24 @@ def fabricate(config, over, wrong=False):
         if wrong and index == BELOW:
             row["energy"] = exact - 3 * row["energy_error"] - 0.003
         if wrong and index == STUCK:
-            row["r_hat"] = 1.0501
-        rows.append({name: np.asarray(value, float) for name, value in row.items()})
-    return _dataset(config, hamiltonian, over, grid, rows, EFFORT, step=120)
+            row["energy_r_hat"] = 1.0501
+        rows.append(as_results(row))
+    return sweep_dataset(config, over, grid, rows, {}, EFFORT, step=120)
+
+
+def as_results(row):
+    """NAME and NAME_error together, as measurements give them."""
+    return {
+        name: Result(
+            np.asarray(value, float),
+            np.asarray(row[f"{name}_error"]) if f"{name}_error" in row else None,
+            "1",
+            name,
+            ("cell_1", "cell_2") if name == "density" else (),
+        )
+        for name, value in row.items()
+        if not name.endswith("_error")
+    }
 
 
 def training_rows(noise=0.3, steps=120, redraw=30):
@@ -191,9 +209,9 @@ def reported(tmp_path_factory):
 ENERGY_COLUMNS = {"kinetic": "kinetic", "moiré": "moire", "Coulomb": "coulomb"}
 OTHER_COLUMNS = {
     "spread": "spread",
-    "R\N{NON-BREAKING HYPHEN}hat": "r_hat",
+    "R\N{NON-BREAKING HYPHEN}hat": "energy_r_hat",
     "accept.": "acceptance",
-    "τ": "autocorrelation",
+    "τ": "energy_autocorrelation",
 }
 
 
@@ -272,7 +290,7 @@ def test_flags_stop_at_their_thresholds(reported):
     ranges = reported.run.config().contexts
     data = reported.line.copy(deep=True).isel(moire_depth=[1])
     error, uncertainty = float(data["energy_error"][0]), float(data["exact_uncertainty"][0])
-    data["r_hat"][:] = 1.05
+    data["energy_r_hat"][:] = 1.05
     data["energy"][:] = data["exact_energy"] - 3 * error - 0.99 * uncertainty
     assert flag_sweep(data, ranges) == {}
     data["energy"][:] = data["exact_energy"] - 3 * error - 1.01 * uncertainty
@@ -293,7 +311,7 @@ def test_two_parameters_give_maps_and_extremes_alone(reported):
         ("lowest energy", "energy", np.argmin),
         ("highest interaction energy", "coulomb", np.argmax),
         ("largest spread", "spread", np.argmax),
-        ("largest R-hat", "r_hat", np.argmax),
+        ("largest R-hat", "energy_r_hat", np.argmax),
     ):
         context = stacked["context"].values[pick(stacked[variable].values)]
         assert words in shown[tuple(context)]
@@ -311,16 +329,16 @@ def test_csv_files_hold_the_dataset_to_the_last_digit(reported):
         for variable in variables:
             assert [float(row[f"{variable}_meV"]) for row in rows] == reported.line[variable].values.tolist()
     table = read_csv(reported.directory / "sweep-001-table.csv")
-    assert [float(row["r_hat"]) for row in table] == reported.line["r_hat"].values.tolist()
+    assert [float(row["energy_r_hat"]) for row in table] == reported.line["energy_r_hat"].values.tolist()
     assert [bool(row["remark"]) for row in table] == [i in (OUTSIDE, BELOW, STUCK) for i in range(5)]
 
 
 def test_density_csv_integrates_to_the_filling(reported):
     rows = read_csv(reported.directory / "sweep-001-density.csv")
-    assert len(rows) == len(DEPTHS) * EFFORT.bins**2
+    assert len(rows) == len(DEPTHS) * BINS**2
     density = np.array([float(row["electrons_per_moire_cell"]) for row in rows]).reshape(len(DEPTHS), -1)
     np.testing.assert_allclose(density.mean(axis=1), 2 / 3, rtol=1e-12)  # every electron is in some bin
-    positions = np.array([[float(row["x_nm"]), float(row["y_nm"])] for row in rows[: EFFORT.bins**2]])
+    positions = np.array([[float(row["x_nm"]), float(row["y_nm"])] for row in rows[: BINS**2]])
     stored = np.stack([reported.line[axis].values.ravel() for axis in "xy"], axis=1)
     np.testing.assert_allclose(positions, stored, rtol=1e-12, atol=1e-12)
     counted = reported.line["density"].values.reshape(len(DEPTHS), -1) * CELL_AREA
@@ -443,7 +461,7 @@ def test_refused_steps_are_left_out_of_the_curves():
 def test_density_map_of_a_standing_wave(cells):
     cell, bins = supercell_of(cells), 96
     wave = MOIRE_HARMONICS[0]
-    density = 0.7 + 0.4 * np.cos(DensityHistogram(cell, bins).centres() @ wave)
+    density = 0.7 + 0.4 * np.cos(bin_centres(cell.vectors, bins) @ wave)
     drawn = density_map(density, cell)
     left, right, bottom, top = drawn.extent
     size = len(drawn.image)

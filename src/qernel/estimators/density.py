@@ -1,34 +1,75 @@
-"""The one-electron density on a grid that follows the supercell."""
+"""The one-electron density, over the supercell and averaged over the symmetries of the moiré lattice."""
 
 import math
+from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
-from qernel.lattice import Supercell
+from qernel.estimators.observable import Configuration, Coordinate, Observable, Result
+from qernel.estimators.statistics import Accumulator
+from qernel.hamiltonian.couplings import Couplings
+from qernel.lattice import CELL_AREA, MOIRE_RECIPROCAL, MOIRE_VECTORS, THREEFOLD
+from qernel.wavefunction.base import Wavefunction
+
+_BINS = 48  # along each supercell vector
+_CELL_BINS = 24  # along each moiré vector
 
 
-class DensityHistogram:
-    """Counts electrons in `bins` x `bins` parallelograms of the supercell."""
+class Density(Observable):
+    """Electrons per a_M^2: raw over the supercell, and symmetrized in one moiré cell.
 
-    def __init__(self, supercell: Supercell, bins: int):
-        self.supercell, self.bins = supercell, bins
-        self.counts = np.zeros((bins, bins))
-        self.configurations = 0
+    The symmetrized density averages over all moiré translations and over the three rotations about a moiré
+    site: it shows the shape of the charge in a cell, and hides any order that breaks these symmetries.
+    """
 
-    def add(self, electrons: np.ndarray) -> None:
-        """Count configurations (walker, electron, 2), positions in a_M."""
-        fractions = np.asarray(electrons, float) @ self.supercell.reciprocal.T / (2 * math.pi)
-        index = np.floor((fractions % 1.0) * self.bins).astype(int) % self.bins
-        np.add.at(self.counts, (index[..., 0], index[..., 1]), 1)
-        self.configurations += len(electrons)
+    def sample(self, model: Wavefunction, at: Configuration) -> dict[str, Array]:
+        supercell = self.hamiltonian.supercell
+        raw = _counts(at.electrons, supercell.reciprocal, _BINS)
+        rotated = jnp.concatenate([at.electrons @ jnp.asarray(r.T, at.electrons.dtype) for r in THREEFOLD])
+        folded = _counts(rotated, MOIRE_RECIPROCAL, _CELL_BINS) / 3
+        return {
+            "density": raw * (_BINS**2 / supercell.area),
+            "density_symmetrized": folded * (_CELL_BINS**2 / (supercell.cells * CELL_AREA)),
+        }
 
-    def density(self) -> np.ndarray:
-        """Electrons per a_M^2 in each bin; its integral over the supercell is the electron number."""
-        bin_area = self.supercell.area / self.bins**2
-        return self.counts / (max(self.configurations, 1) * bin_area)
+    def results(self, samples: Mapping[str, Accumulator], couplings: Couplings) -> dict[str, Result]:
+        found = {name: samples[name].estimate() for name in ("density", "density_symmetrized")}
+        over_cell = "electron density"
+        averaged = "electron density averaged over moiré translations and threefold rotations"
+        return {
+            "density": Result(*found["density"][:2], "a_M^-2", over_cell, ("cell_1", "cell_2")),
+            "density_symmetrized": Result(
+                *found["density_symmetrized"][:2], "a_M^-2", averaged, ("moire_1", "moire_2")
+            ),
+        }
 
-    def centres(self) -> np.ndarray:
-        """Positions of the bins' centres in a_M, (bins, bins, 2)."""
-        axis = (np.arange(self.bins) + 0.5) / self.bins
-        fractions = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-        return fractions @ self.supercell.vectors
+    def coordinates(self) -> dict[str, Coordinate]:
+        found = {}
+        for prefix, vectors, bins in (
+            ("cell", self.hamiltonian.supercell.vectors, _BINS),
+            ("moire", MOIRE_VECTORS, _CELL_BINS),
+        ):
+            dims = (f"{prefix}_1", f"{prefix}_2")
+            centres = bin_centres(vectors, bins)
+            for axis, name in enumerate(("x", "y")):
+                name = name if prefix == "cell" else f"{prefix}_{name}"
+                found[name] = Coordinate(dims, centres[..., axis], "a_M", f"position along {name[-1]}")
+        return found
+
+
+def bin_centres(vectors: Float[np.ndarray, "2 2"], bins: int) -> Float[np.ndarray, "bin_1 bin_2 2"]:
+    """Centres of the bins x bins parallelograms of a cell spanned by `vectors`."""
+    axis = (np.arange(bins) + 0.5) / bins
+    fractions = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    return fractions @ vectors
+
+
+def _counts(
+    electrons: Float[Array, "electron 2"], reciprocal: Float[np.ndarray, "2 2"], bins: int
+) -> Float[Array, "bin_1 bin_2"]:
+    """Number of electrons in each bin of the cell that is dual to `reciprocal`."""
+    fractions = electrons @ jnp.asarray(reciprocal.T / (2 * math.pi), electrons.dtype)
+    index: Int[Array, "electron 2"] = jnp.floor(fractions * bins).astype(jnp.int32) % bins
+    return jnp.zeros((bins, bins), jnp.float32).at[index[:, 0], index[:, 1]].add(1.0)

@@ -1,9 +1,12 @@
 """Means with honest errors from Markov chains."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+_SHORTEST = 20  # samples from which correlations between walkers can be seen
 
 
 class Estimate(NamedTuple):
@@ -20,35 +23,105 @@ class Estimate(NamedTuple):
     r_hat: np.ndarray
 
 
-def estimate(samples: np.ndarray) -> Estimate:
-    """Estimate from samples (time, walker, ...) of independent walkers.
+class Accumulator:
+    """Samples of one quantity, taken in step by step; what is kept does not grow with a walker's samples.
 
-    The error is the scatter of the walkers' time averages over sqrt(walkers): it needs no model of the
-    autocorrelation within a walker, only that walkers are independent of each other. The autocorrelation
-    time then follows from comparing it with the naive error.
+    The error is the scatter of the walkers' time averages over sqrt(walkers). It needs no model of the
+    autocorrelation within a walker. That walkers are independent of each other is checked: the average
+    over walkers must fluctuate in time by 1/sqrt(walkers) of what one walker does. Where it fluctuates
+    more, beyond what chance allows, the error grows with it (copies of one walker count once).
     """
-    samples = np.asarray(samples, float)
-    steps, walkers = samples.shape[:2]
-    averages = samples.mean(axis=0)
-    variance = samples.var(axis=(0, 1), ddof=1)
-    error = averages.std(axis=0, ddof=1) / math.sqrt(walkers)
-    naive = variance / (steps * walkers)
-    correlated = np.where(naive > 0, error**2 / np.where(naive > 0, naive, 1.0), 1.0)
-    autocorrelation = np.maximum(correlated, 1.0 / steps)
-    effective = steps * walkers / autocorrelation
-    return Estimate(averages.mean(axis=0), error, autocorrelation, effective, split_r_hat(samples))
+
+    def __init__(self, steps: int):
+        """`steps` is the number of samples to come, which the two halves of split R-hat are cut from."""
+        self._steps, self._taken = steps, 0
+        self._sums: np.ndarray | None = None  # (half, walker, ...)
+        self._squares = np.zeros(())  # of the sums' shape
+        self._step_averages: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """One sample (walker, ...) of every walker."""
+        values = np.asarray(values, float)
+        if self._sums is None:
+            self._sums, self._squares = np.zeros((2, 2, *values.shape))
+        half = int(self._taken >= self._steps // 2)
+        self._sums[half] += values
+        self._squares[half] += values**2
+        self._step_averages.append(values.mean(axis=0))
+        self._taken += 1
+
+    @property
+    def walker_means(self) -> np.ndarray:
+        """Each walker's time average, (walker, ...)."""
+        assert self._sums is not None, "no sample yet"
+        return self._sums.sum(axis=0) / self._taken
+
+    def estimate(self) -> Estimate:
+        """The mean over time and walkers, and its error."""
+        assert self._sums is not None, "no sample yet"
+        steps, walkers = self._taken, self._sums.shape[1]
+        count, means = steps * walkers, self.walker_means
+        mean, squares = means.mean(axis=0), self._squares.sum(axis=(0, 1)) / count
+        variance = np.maximum(squares - mean**2, 0) * count / max(count - 1, 1)
+        constant = variance <= 1e-14 * squares  # but for rounding
+        unit = np.where(constant, 1.0, variance)
+        correlated = np.where(constant, 1.0, steps * means.var(axis=0, ddof=1) / unit)
+        if steps >= _SHORTEST:
+            correlated = correlated * np.where(constant, 1.0, self._sharing(unit, correlated))
+        error = np.where(constant, 0.0, np.sqrt(variance * correlated / count))
+        autocorrelation = np.maximum(correlated, 1.0 / steps)
+        results = mean, error, autocorrelation, count / autocorrelation, self._split_r_hat()
+        return Estimate(*(np.asarray(result) for result in results))
+
+    def _sharing(self, variance: np.ndarray, correlated: np.ndarray) -> np.ndarray:
+        """Walkers per independent walker: 1 unless they are correlated beyond four standard deviations."""
+        sharing = np.var(self._step_averages, axis=0) * len(self.walker_means) / variance
+        chance = np.sqrt(2 * np.maximum(correlated, 1.0) / self._taken)
+        return np.where(sharing > 1 + 4 * chance, sharing, 1.0)
+
+    def _split_r_hat(self) -> np.ndarray:
+        """Gelman-Rubin ratio of half-chains: sqrt of total over within-chain variance."""
+        assert self._sums is not None
+        first = self._steps // 2
+        if self._taken != self._steps or first < 2:
+            return np.full(self._sums.shape[2:], np.nan)
+        lengths = np.array([first, self._steps - first]).reshape(2, *[1] * (self._sums.ndim - 1))
+        averages = self._sums / lengths
+        spread = np.maximum(self._squares / lengths - averages**2, 0) * lengths / (lengths - 1)
+        within = spread.mean(axis=(0, 1))
+        between = averages.reshape(-1, *averages.shape[2:]).var(axis=0, ddof=1)
+        total = (first - 1) / first * within + between
+        return np.asarray(np.sqrt(np.where(within > 0, total / np.where(within > 0, within, 1.0), 1.0)))
 
 
-def split_r_hat(samples: np.ndarray) -> np.ndarray:
-    """Gelman-Rubin ratio of half-chains: sqrt of total over within-chain variance, (time, walker, ...)."""
-    half = samples.shape[0] // 2
-    if half < 2:
-        return np.full(samples.shape[2:], np.nan)
-    chains = np.concatenate([samples[:half], samples[half : 2 * half]], axis=1)
-    within = chains.var(axis=0, ddof=1).mean(axis=0)
-    between = chains.mean(axis=0).var(axis=0, ddof=1)
-    total = (half - 1) / half * within + between
-    return np.asarray(np.sqrt(np.where(within > 0, total / np.where(within > 0, within, 1.0), 1.0)))
+def estimate(samples: np.ndarray) -> Estimate:
+    """Estimate from samples (time, walker, ...), as `Accumulator` does."""
+    accumulator = Accumulator(len(samples))
+    for values in samples:
+        accumulator.add(values)
+    return accumulator.estimate()
+
+
+def jackknife(
+    function: Callable[..., np.ndarray], *walker_means: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A function of several means, and its error, by leaving out one walker at a time.
+
+    `walker_means` are time averages (walker, ...) of the same walkers; `function` takes their averages.
+    The bias of first order in 1/walkers is removed.
+    """
+    walkers = len(walker_means[0])
+    totals = [means.sum(axis=0) for means in walker_means]
+    left_out = np.stack(
+        [
+            function(*((t - m[w]) / (walkers - 1) for t, m in zip(totals, walker_means, strict=True)))
+            for w in range(walkers)
+        ]
+    )
+    centre = left_out.mean(axis=0)
+    error = np.sqrt((walkers - 1) * np.mean(np.abs(left_out - centre) ** 2, axis=0))
+    whole = function(*(t / walkers for t in totals))
+    return np.asarray(walkers * whole - (walkers - 1) * centre), np.asarray(error)
 
 
 def series_estimate(series: np.ndarray) -> tuple[float, float]:

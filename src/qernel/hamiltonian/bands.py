@@ -47,6 +47,64 @@ def bloch_orbitals(
     )
 
 
+def lowest_filling(
+    bloch: BlochOrbitals,
+    supercell: Supercell,
+    spins: tuple[int, int],
+    momentum: tuple[int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The orbitals that non-interacting electrons fill: indices for spin up and for spin down.
+
+    With `momentum`, an integer label, it is the lowest filling whose labels add up to it modulo moiré
+    reciprocal vectors.
+    """
+    if momentum is None:
+        return np.arange(spins[0]), np.arange(spins[1])
+    points = [supercell.momentum_class(label) for label in supercell.moire_points()]
+    minus = np.array(
+        [[points.index(_difference(first, second, supercell.cells)) for second in points] for first in points]
+    )
+    momenta = np.array([points.index(supercell.momentum_class(label)) for label in bloch.momenta])
+    target = points.index(supercell.momentum_class(momentum))
+    up, down = (_Fillings(bloch.energies, momenta, minus, count) for count in spins)
+    energies = [up.energies[k] + down.energies[minus[target, k]] for k in range(len(points))]
+    best = int(np.argmin(energies))
+    return up.orbitals(best), down.orbitals(int(minus[target, best]))
+
+
+class _Fillings:
+    """The lowest filling at every total momentum, by dynamic programming over the orbitals.
+
+    Momenta are indices into the list of crystal momenta; `minus[a, b]` is the index of k_a - k_b.
+    """
+
+    def __init__(self, energies: np.ndarray, momenta: np.ndarray, minus: np.ndarray, count: int):
+        points = len(minus)
+        tried = min(len(energies), count + 2 * points)
+        lowest = np.full((count + 1, points), np.inf)
+        lowest[0, minus[0, 0]] = 0.0
+        self._taken = np.zeros((tried, count + 1, points), bool)
+        self._momenta, self._minus, self._count = momenta, minus, count
+        for orbital in range(tried):
+            with_it = lowest[:-1, minus[:, momenta[orbital]]] + energies[orbital]
+            self._taken[orbital, 1:] = with_it < lowest[1:] - 1e-9  # among equals the first orbitals
+            lowest[1:] = np.where(self._taken[orbital, 1:], with_it, lowest[1:])
+        self.energies = lowest[count]
+
+    def orbitals(self, momentum: int) -> np.ndarray:
+        """The orbitals of the lowest filling at one total momentum, ascending."""
+        chosen, count = [], self._count
+        for orbital in range(len(self._taken) - 1, -1, -1):
+            if self._taken[orbital, count, momentum]:
+                chosen.append(orbital)
+                count, momentum = count - 1, int(self._minus[momentum, self._momenta[orbital]])
+        return np.array(chosen[::-1], int)
+
+
+def _difference(first: tuple[int, int], second: tuple[int, int], cells: int) -> tuple[int, int]:
+    return (first[0] - second[0]) % cells, (first[1] - second[1]) % cells
+
+
 def filled_band_energy(
     supercell: Supercell, spins: tuple[int, int], moire: float, phase: float, twist=(0.0, 0.0)
 ) -> float:

@@ -27,7 +27,7 @@ def flags_of(point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]) -
         for name, (low, high) in ranges.items()
         if name in point.coords and not low <= float(point[name]) <= high
     ]
-    r_hat = float(point["r_hat"])
+    r_hat = float(point["energy_r_hat"])
     if math.isnan(r_hat):
         flags.append(Flag("too few samples for R-hat"))
     elif r_hat > LARGEST_R_HAT:

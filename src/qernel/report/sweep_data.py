@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray
 
-from qernel.estimators.density import DensityHistogram
+from qernel.estimators.density import bin_centres
 from qernel.lattice import CELL_AREA, Supercell
 from qernel.report.drawing import Index
 from qernel.report.publish import Data
@@ -24,8 +24,7 @@ def drop_single(data: xarray.Dataset) -> xarray.Dataset:
 
 def component_names(data: xarray.Dataset) -> list[str]:
     """Names of the energy's components, kinetic first."""
-    names = (str(name).removesuffix("_error") for name in data.data_vars if str(name).endswith("_error"))
-    return [name for name in names if name != "energy"]
+    return data.attrs["energy_components"].split(", ")
 
 
 def indices(data: xarray.Dataset) -> list[Index]:
@@ -64,7 +63,7 @@ def columns(data: xarray.Dataset, names: Sequence[str]) -> Data:
 
 def density_columns(data: xarray.Dataset, chosen: Sequence[Index], supercell: Supercell) -> Data:
     """Density of every bin at the chosen contexts, as counted; a row per bin."""
-    centres = DensityHistogram(supercell, data["density"].shape[-1]).centres().reshape(-1, 2)
+    centres = bin_centres(supercell.vectors, data["density"].shape[-1]).reshape(-1, 2)
     rows = []
     for index in chosen:
         point = point_at(data, index)

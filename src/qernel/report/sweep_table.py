@@ -84,7 +84,7 @@ def _cells(data: xarray.Dataset, index: Index) -> list[str]:
         difference = float(point["energy"] - point["exact_energy"])
         cells += [fixed(float(point["exact_energy"]), digits), fixed(difference, digits, sign=True)]
     cells += [measured(name) for name in component_names(data)]
-    decimals = {"spread": 2, "r_hat": 3, "acceptance": 2, "autocorrelation": 2}
+    decimals = {"spread": 2, "energy_r_hat": 3, "acceptance": 2, "energy_autocorrelation": 2}
     return cells + [fixed(float(point[name]), digits) for name, digits in decimals.items()]
 
 
@@ -96,7 +96,7 @@ def _extremes(data: xarray.Dataset) -> dict[Index, list[str]]:
         "lowest interaction energy": -data["coulomb"],
         "highest interaction energy": data["coulomb"],
         "largest spread": data["spread"],
-        "largest R-hat": data["r_hat"],
+        "largest R-hat": data["energy_r_hat"],
     }
     if "exact_energy" in data:
         wanted["farthest from exact"] = abs(data["energy"] - data["exact_energy"])

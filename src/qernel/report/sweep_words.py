@@ -63,7 +63,7 @@ def findings(data: xarray.Dataset, flags: Mapping[Index, Sequence[Flag]]) -> lis
     count = data["energy"].size
     return [
         f"{count} {'context' if count == 1 else 'contexts'}: standard error of the energy "
-        f"{_between(data['energy_error'], 3)} meV per electron, R-hat {_between(data['r_hat'], 3)}, "
+        f"{_between(data['energy_error'], 3)} meV per electron, R-hat {_between(data['energy_r_hat'], 3)}, "
         f"acceptance {_between(data['acceptance'], 2)}.",
         *([_distance(data)] if "exact_energy" in data else []),
         verdict(count, flags),

@@ -105,7 +105,9 @@ def _psiformer(config: Config, hamiltonian: Hamiltonian, key: PRNGKeyArray) -> P
 
 
 def _features(config: Config, hamiltonian: Hamiltonian) -> PeriodicFeatures:
-    return PeriodicFeatures(hamiltonian.supercell, hamiltonian.spins, config.model.moire_features)
+    model = config.model
+    place = model.sector == "free"
+    return PeriodicFeatures(hamiltonian.supercell, hamiltonian.spins, model.moire_features, place)
 
 
 def _embedding_size(config: Config) -> int:
@@ -130,4 +132,5 @@ def _orbitals(
         return FreeOrbitals(supercell, sum(spins), model.size, model.determinants, real=model.real, key=key)
     with jax.ensure_compile_time_eval():  # Bloch states are numbers, also where only shapes are wanted
         couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
-    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, couplings, key=key)
+    momentum = None if isinstance(model.sector, str) else model.sector
+    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, couplings, momentum, key=key)

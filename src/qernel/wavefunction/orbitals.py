@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from qernel.hamiltonian.bands import bloch_orbitals
+from qernel.hamiltonian.bands import bloch_orbitals, lowest_filling
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell
 from qernel.wavefunction.linear import normal
@@ -75,6 +75,7 @@ class BlochSeededOrbitals(eqx.Module):
         width: int,
         determinants: int,
         couplings: Couplings,
+        momentum: tuple[int, int] | None = None,
         *,
         shell: float = 2.01,
         gain: float = 0.5,
@@ -82,7 +83,7 @@ class BlochSeededOrbitals(eqx.Module):
     ):
         twist = np.asarray(couplings.twist)
         bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
-        filled = np.concatenate([np.arange(count) for count in spins])
+        filled = np.concatenate(lowest_filling(bloch, supercell, spins, momentum))
         seeds = bloch.coefficients[filled]
         coefficients = np.stack([np.real(seeds), np.imag(seeds)])
         self.coefficients = jnp.asarray(np.repeat(coefficients[:, None], determinants, 1), jnp.float32)

@@ -3,11 +3,12 @@
 import math
 
 import equinox as eqx
+import numpy as np
 from jax.random import split
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.hamiltonian.couplings import Couplings
-from qernel.wavefunction.attention import GroupedQueryAttention
+from qernel.wavefunction.attention import GroupedQueryAttention, Rotations, rotations_of
 from qernel.wavefunction.base import LogPsi, Wavefunction, sum_of_determinants
 from qernel.wavefunction.experts import MixtureOfExperts
 from qernel.wavefunction.features import PeriodicFeatures
@@ -27,14 +28,22 @@ class Block(eqx.Module):
     experts: MixtureOfExperts
 
     def __call__(
-        self, x: Float[Array, "electron width"], embedding: Float[Array, " embedding"] | None
+        self,
+        x: Float[Array, "electron width"],
+        embedding: Float[Array, " embedding"] | None,
+        rotations: Rotations | None,
     ) -> Float[Array, "electron width"]:
-        x = x + self.attention(self.attention_norm(x, embedding))
+        x = x + self.attention(self.attention_norm(x, embedding), rotations)
         return x + self.experts(self.experts_norm(x, embedding))
 
 
 class Qernel(Wavefunction):
-    """psi(r; c) = e^J sum_k det Phi^k, with Phi from L blocks conditioned on the context c."""
+    """psi(r; c) = e^J sum_k det Phi^k, with Phi from L blocks conditioned on the context c.
+
+    Electrons know their place in the supercell either by their features, or, where these leave it out,
+    relative to one another by rotations in the attention. In the second case, and with Bloch-seeded
+    orbitals, psi is an eigenstate of every moiré translation: its momentum is the sum of the columns'.
+    """
 
     features: PeriodicFeatures
     embed: Linear
@@ -56,10 +65,16 @@ class Qernel(Wavefunction):
     ) -> Float[Array, "electron width"]:
         """The feature stream x_i that the orbitals are made from."""
         embedding = None if self.context is None else self.context(couplings.coordinates)
+        rotations = None if self.features.place else self._rotations(electrons)
         x = self.embed(self.features(electrons))
         for block in self.blocks:
-            x = block(x, embedding)
+            x = block(x, embedding, rotations)
         return self.norm(x, embedding)
+
+    def _rotations(self, electrons: Float[Array, "electron 2"]) -> Rotations:
+        first, second = self.features.supercell.reciprocal
+        waves = np.array([first, second, -first - second, 0 * first])
+        return rotations_of(electrons, waves, self.blocks[0].attention.head_size)
 
 
 def make_blocks(

@@ -1,0 +1,81 @@
+"""A sweep's results as an xarray dataset, with units, long names and where it came from."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import jax
+import numpy as np
+import xarray
+
+import qernel
+from qernel.config import Config
+from qernel.estimators.observable import Coordinate, Result
+from qernel.hamiltonian.hamiltonian import make_hamiltonian
+from qernel.measurement import Effort
+from qernel.units import CONTEXT_PARAMETERS
+
+
+def sweep_dataset(
+    config: Config,
+    over: Mapping[str, Sequence[float]],
+    grid: np.ndarray,
+    rows: Sequence[Mapping[str, Result]],
+    coordinates: Mapping[str, Coordinate],
+    effort: Effort,
+    step: int,
+) -> xarray.Dataset:
+    """One row of results per context of `grid` (context, parameter), the last swept parameter fastest.
+
+    A result NAME with an error gives the variables NAME and NAME_error.
+    """
+    names = list(config.contexts)
+    swept = [name for name in names if name in over] or names[:1]
+    values = {name: np.unique(grid[:, names.index(name)]) for name in swept}
+    shape = tuple(len(each) for each in values.values())
+    data = xarray.Dataset(coords=values)
+    for name in swept:
+        units, long_name = CONTEXT_PARAMETERS[name]
+        data[name].attrs = {"units": units, "long_name": long_name}
+    for name, first in rows[0].items():
+        results = [row[name] for row in rows]
+        attributes = {"units": first.units, "long_name": first.long_name}
+        dims = (*swept, *first.dims)
+        stacked = np.stack([result.value for result in results])
+        data[name] = (dims, stacked.reshape(*shape, *stacked.shape[1:]), attributes)
+        if first.error is not None:
+            stacked = np.stack([np.asarray(result.error) for result in results])
+            attributes = attributes | {"long_name": f"standard error of the {first.long_name}"}
+            data[f"{name}_error"] = (dims, stacked.reshape(*shape, *stacked.shape[1:]), attributes)
+    for name, coordinate in coordinates.items():
+        attributes = {"units": coordinate.units, "long_name": coordinate.long_name}
+        data = data.assign_coords({name: (coordinate.dims, coordinate.values, attributes)})
+    fixed = {name: float(grid[0, i]) for i, name in enumerate(names) if name not in swept}
+    data.attrs = _origin(config, effort, step) | _system(config, swept, fixed)
+    return data
+
+
+def _origin(config: Config, effort: Effort, step: int) -> dict:
+    hamiltonian = make_hamiltonian(config)
+    return {
+        "title": "QERNEL sweep",
+        "program": f"qernel {qernel.__version__}, jax {jax.__version__}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "training_step": step,
+        "electrons": hamiltonian.electrons,
+        "moire_cells": hamiltonian.supercell.cells,
+        "energy_components": ", ".join(hamiltonian.components),
+        "trained_range": "; ".join(f"{n}: {lo} to {hi}" for n, (lo, hi) in config.contexts.items()),
+        "walkers_per_context": effort.walkers,
+        "samples": effort.samples,
+        "moves_per_sample": effort.moves,
+        "seed": effort.seed,
+    }
+
+
+def _system(config: Config, swept: Sequence[str], fixed: dict[str, float]) -> dict:
+    system = config.system.model_dump(exclude_none=True, exclude=set(swept)) | fixed
+    return {f"system_{key}": _plain(value) for key, value in system.items()}
+
+
+def _plain(value):
+    return value if isinstance(value, str | int | float) else str(value)
