@@ -94,13 +94,18 @@ def fabricate(config, over, wrong=False):
     return sweep_dataset(config, over, grid, rows, {}, EFFORT, step=120)
 
 
+UNITS = {"density": "a_M^-2", "acceptance": "1"} | dict.fromkeys(
+    ["energy_autocorrelation", "energy_effective_samples", "energy_r_hat"], "1"
+)
+
+
 def as_results(row):
     """NAME and NAME_error together, as measurements give them."""
     return {
         name: Result(
             np.asarray(value, float),
             np.asarray(row[f"{name}_error"]) if f"{name}_error" in row else None,
-            "1",
+            UNITS.get(name, "meV"),
             name,
             ("cell_1", "cell_2") if name == "density" else (),
         )
@@ -339,8 +344,8 @@ def test_density_csv_integrates_to_the_filling(reported):
     density = np.array([float(row["electrons_per_moire_cell"]) for row in rows]).reshape(len(DEPTHS), -1)
     np.testing.assert_allclose(density.mean(axis=1), 2 / 3, rtol=1e-12)  # every electron is in some bin
     positions = np.array([[float(row["x_nm"]), float(row["y_nm"])] for row in rows[: BINS**2]])
-    stored = np.stack([reported.line[axis].values.ravel() for axis in "xy"], axis=1)
-    np.testing.assert_allclose(positions, stored, rtol=1e-12, atol=1e-12)
+    centres = bin_centres(supercell_of(3).vectors, BINS).reshape(-1, 2) * 8.031
+    np.testing.assert_allclose(positions, centres, rtol=1e-12, atol=1e-12)
     counted = reported.line["density"].values.reshape(len(DEPTHS), -1) * CELL_AREA
     np.testing.assert_array_equal(density, counted)
 

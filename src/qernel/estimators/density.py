@@ -25,23 +25,22 @@ class Density(Observable):
     """
 
     def sample(self, model: Wavefunction, at: Configuration) -> dict[str, Array]:
-        supercell = self.hamiltonian.supercell
-        raw = _counts(at.electrons, supercell.reciprocal, _BINS)
+        raw = _counts(at.electrons, self.hamiltonian.supercell.reciprocal, _BINS)
         rotated = jnp.concatenate([at.electrons @ jnp.asarray(r.T, at.electrons.dtype) for r in THREEFOLD])
-        folded = _counts(rotated, MOIRE_RECIPROCAL, _CELL_BINS) / 3
-        return {
-            "density": raw * (_BINS**2 / supercell.area),
-            "density_symmetrized": folded * (_CELL_BINS**2 / (supercell.cells * CELL_AREA)),
-        }
+        return {"raw": raw, "folded": _counts(rotated, MOIRE_RECIPROCAL, _CELL_BINS)}
 
     def results(self, samples: Mapping[str, Accumulator], couplings: Couplings) -> dict[str, Result]:
-        found = {name: samples[name].estimate() for name in ("density", "density_symmetrized")}
-        over_cell = "electron density"
+        supercell = self.hamiltonian.supercell
+        raw, folded = samples["raw"].estimate(), samples["folded"].estimate()
+        over = _BINS**2 / supercell.area
+        cell_over = _CELL_BINS**2 / (len(THREEFOLD) * supercell.cells * CELL_AREA)
         averaged = "electron density averaged over moiré translations and threefold rotations"
         return {
-            "density": Result(*found["density"][:2], "a_M^-2", over_cell, ("cell_1", "cell_2")),
+            "density": Result(
+                over * raw.mean, over * raw.error, "a_M^-2", "electron density", ("cell_1", "cell_2")
+            ),
             "density_symmetrized": Result(
-                *found["density_symmetrized"][:2], "a_M^-2", averaged, ("moire_1", "moire_2")
+                cell_over * folded.mean, cell_over * folded.error, "a_M^-2", averaged, ("moire_1", "moire_2")
             ),
         }
 

@@ -30,7 +30,12 @@ class Energy(Observable):
         total = at.local.total.astype(jnp.complex128)
         components = at.local.components.astype(jnp.float64)
         parts = {name: components[i] for i, name in enumerate(self.hamiltonian.components)}
-        return {"energy": total.real, "imaginary": total.imag, "square": jnp.abs(total) ** 2, **parts}
+        return {
+            "energy": total.real,
+            "imaginary": total.imag,
+            "square": total.real**2 + total.imag**2,
+            **parts,
+        }
 
     def results(self, samples: Mapping[str, Accumulator], couplings: Couplings) -> dict[str, Result]:
         electrons = self.hamiltonian.electrons

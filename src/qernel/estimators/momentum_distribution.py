@@ -40,7 +40,7 @@ class MomentumDistribution(Observable):
         index = np.arange(count)
         moved = jnp.tile(at.electrons, (count, 1, 1)).at[index, index].set(places)
         ratios = amplitude_ratios(model, at.electrons, moved, at.couplings)
-        waves = jnp.asarray(self._labels()) + at.couplings.twist.astype(jnp.float64)
+        waves = jnp.asarray(self._labels(), jnp.float64) + at.couplings.twist.astype(jnp.float64)
         waves = waves @ jnp.asarray(supercell.reciprocal)
         new, old = _plane_waves(waves, places), _plane_waves(waves, at.electrons)
         gamma = jnp.einsum("ikg,ikh,i->kgh", new.conj(), old, ratios)

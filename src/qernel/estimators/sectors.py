@@ -36,10 +36,11 @@ class MomentumSectors(Observable):
         shifts = supercell.translations()
         moved = at.electrons + jnp.asarray(shifts[:, None], at.electrons.dtype)
         ratios = amplitude_ratios(model, at.electrons, moved, at.couplings)
-        labels = supercell.moire_points() + count * at.couplings.twist.astype(jnp.float64)
+        labels = jnp.asarray(supercell.moire_points(), jnp.float64)
+        labels = labels + count * at.couplings.twist.astype(jnp.float64)
         angles = labels @ jnp.asarray(supercell.reciprocal @ shifts.T)
-        projected = jnp.real(jnp.exp(-1j * angles) @ ratios) / supercell.cells
-        return {"sector_weight": projected}
+        projected = jnp.cos(angles) @ ratios.real + jnp.sin(angles) @ ratios.imag  # Re e^{-i K.a} T_a
+        return {"sector_weight": projected / supercell.cells}
 
     def results(self, samples: Mapping[str, Accumulator], couplings: Couplings) -> dict[str, Result]:
         found = samples["sector_weight"].estimate()
