@@ -210,3 +210,18 @@ def test_shipped_model_is_named_like_a_run_and_copied_first(capsys, tmp_path, mo
     main(["show", "six-over-depth"])
     assert (tmp_path / "runs/six-over-depth/mine.txt").read_text() == "kept"
     assert "copied" not in capsys.readouterr().out
+
+
+def test_verify_a_run_exits_with_its_verdict(capsys, trained_run):
+    path = Path(trained_run.path)
+    try:
+        main(["verify", str(path)])
+        code = 0
+    except SystemExit as exit:
+        code = exit.code
+    checks = json.loads((path / "verification.json").read_text())["checks"]
+    assert code == (0 if all(check["passed"] for check in checks) else 1)
+    assert {"antisymmetry", "period"} <= {check["quantity"].split(":")[0] for check in checks}
+    assert all(check["passed"] for check in checks if "antisymmetry" in check["quantity"])
+    assert "Verification" in (path / "report/index.html").read_text()
+    assert f"of {len(checks)} comparisons passed" in capsys.readouterr().out

@@ -156,6 +156,39 @@ def report(run: Path, /) -> None:
 
 
 @app.command
+def verify(run: Path | None = None, /, *, quick: bool = False, out: Path = Path("runs/verify")) -> None:
+    """Compare with exact results and closed forms; exit 1 if any comparison fails.
+
+    Parameters
+    ----------
+    run
+        A run to check: against exact energies where there are some, and against itself. Left out: the program
+        as a whole, training what the comparisons need.
+    quick
+        Fewer comparisons and shorter training: minutes instead of an hour.
+    out
+        Where the models that are trained go.
+    """
+    from qernel.report.page import write_report
+    from qernel.verification.check import Check, checks_table
+    from qernel.verify import verify as verify_program
+    from qernel.verify import verify_run
+
+    checks: list[Check] = []
+    if run is None:
+        checked = verify_program(out, console, checks.append, quick=quick)
+    else:
+        checked = _open(run)
+        verify_run(checked, checks.append)
+    console.print(checks_table(checks))
+    console.print(f"wrote {write_report(checked)}", highlight=False, soft_wrap=True)
+    failed = [check for check in checks if not check.passed]
+    console.print(f"{len(checks) - len(failed)} of {len(checks)} comparisons passed", highlight=False)
+    if failed:
+        sys.exit(1)
+
+
+@app.command
 def show(run: Path, /) -> None:
     """Say what is in a run: system, ansatz, progress, checkpoints, sweeps.
 

@@ -113,9 +113,9 @@ class ModelConfig(_Section):
         default="bloch", description="start from Bloch states, or free"
     )
     sector: Literal["free", "lowest"] | tuple[int, int] = Field(
-        default="free",
-        description="total crystal momentum that psi keeps exactly: 'free' lets it mix, 'lowest' is that of"
-        " non-interacting electrons, [n1, n2] names one in supercell reciprocal vectors",
+        default="lowest",
+        description="total crystal momentum that psi keeps exactly: 'lowest' is that of non-interacting"
+        " electrons, [n1, n2] names one in supercell reciprocal vectors, 'free' lets momenta mix",
     )
     jastrow: bool = Field(default=True, description="pair Jastrow factor with the Coulomb cusp")
     real: bool = Field(default=False, description="real psi; needs free orbitals and no twist")
@@ -129,7 +129,11 @@ class ModelConfig(_Section):
                 f"size = {self.size} must be a multiple of heads = {self.heads}, or give head_size"
             )
         if self.sector != "free" and (self.ansatz != "qernel" or self.orbitals != "bloch"):
-            raise ValueError("a fixed sector needs ansatz = 'qernel' with orbitals = 'bloch'")
+            raise ValueError("sector = 'free' is the only one with free orbitals and in the baselines")
+        if self.sector != "free" and not self.moire_features:
+            raise ValueError("moire_features = false leaves no features unless sector = 'free'")
+        if self.sector != "free" and (self.head_size or self.size // self.heads) % 2:
+            raise ValueError("heads need an even head_size unless sector = 'free': channels turn in pairs")
         if self.real and self.orbitals != "free":
             raise ValueError("real = true needs orbitals = 'free': Bloch states are complex")
         return self

@@ -5,6 +5,7 @@ metrics.jsonl   one line per optimization step
 checkpoints/    the two newest training states
 sweeps/         measurements by inference, one netCDF file each
 report/         figures and the page
+verification.json   comparisons made by `qernel verify`
 """
 
 import json
@@ -21,6 +22,8 @@ from qernel.config import Config, UserError, load_config
 from qernel.training.checkpoint import checkpoints, load_latest, save_checkpoint
 from qernel.training.loop import initial_state
 from qernel.training.step import StepMetrics, TrainingState
+
+VERIFICATION = "verification.json"
 
 #: What may differ between a run and the command that resumes it.
 _FREE = {("training", "stages"), ("training", "microbatch"), ("training", "checkpoint_seconds")}

@@ -17,7 +17,8 @@ from qernel.report.sweep_data import drop_single
 from qernel.report.sweep_section import sweep_section
 from qernel.report.sweep_words import extent, verdict
 from qernel.report.training_section import progress, training_section
-from qernel.runs import Run
+from qernel.report.verification_section import verification_section
+from qernel.runs import VERIFICATION, Run
 
 
 def write_report(run: Run, *others: Run) -> Path:
@@ -58,6 +59,9 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
         [*facts(config), ("Progress", progress(rows, config)), *glance, ("Versions", versions())]
     )
     yield html.details("Resolved configuration (config.toml)", run.config_file.read_text(encoding="utf-8"))
+    if (run.path / VERIFICATION).is_file():
+        yield html.heading(level, "Verification")
+        yield from verification_section(run, folder)
     yield html.heading(level, "Training")
     yield from training_section(rows, config, folder)
     yield html.heading(level, "Sweeps")

@@ -86,8 +86,8 @@ class BlochSeededOrbitals(eqx.Module):
         filled = np.concatenate(lowest_filling(bloch, supercell, spins, momentum))
         seeds = bloch.coefficients[filled]
         coefficients = np.stack([np.real(seeds), np.imag(seeds)])
-        self.coefficients = jnp.asarray(np.repeat(coefficients[:, None], determinants, 1), jnp.float32)
-        self.weight = normal(key, (2, width, determinants, sum(spins)), gain / math.sqrt(2 * width))
+        self.coefficients = jnp.asarray(np.repeat(coefficients[:, None], determinants, 1), jnp.float64)
+        self.weight = normal(key, (2, width, determinants, sum(spins)), gain / math.sqrt(2 * max(width, 1)))
         self.momenta = _as_tuple(bloch.momenta[filled])
         self.waves = _as_tuple(bloch.waves)
         self.spins, self.supercell = spins, supercell

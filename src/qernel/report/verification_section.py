@@ -1,0 +1,38 @@
+"""The comparisons of `qernel verify` on the page."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from html import escape
+
+from qernel.report import html
+from qernel.report.publish import Data, Folder, publish_data
+from qernel.runs import VERIFICATION, Run
+from qernel.verification.check import Check, cells
+
+
+def verification_section(run: Run, folder: Folder) -> Iterator[str]:
+    """A table for each group of comparisons, those that failed marked."""
+    content = json.loads((run.path / VERIFICATION).read_text(encoding="utf-8"))
+    checks = [Check(**{name: row[name] for name in Check._fields}) for row in content["checks"]]
+    failed = sum(not check.passed for check in checks)
+    words = f"{len(checks) - failed} of {len(checks)} comparisons passed" + (
+        f", {failed} FAILED" if failed else ""
+    )
+    rows = [[*(row[name] for name in (*Check._fields, "passed"))] for row in content["checks"]]
+    file = publish_data(folder, "verification", Data([*Check._fields, "passed"], rows))
+    yield html.paragraph(
+        f"{words} ({content['program']}). Errors are in brackets, on the last digits. A comparison passes if "
+        f"the difference lies within the allowed interval and three standard errors. All numbers: {file}."
+    )
+    header = [("quantity", ""), ("unit", ""), ("reference", ""), ("ours", ""), ("difference", "")]
+    header += [("in sigma", ""), ("allowed", ""), ("verdict", "")]
+    for group, members in itertools.groupby(checks, key=lambda check: check.group):
+        yield html.heading(4, group)
+        yield html.table(
+            header,
+            [
+                html.Row([escape(c) for c in cells(each)], kind="" if each.passed else "bug")
+                for each in members
+            ],
+        )
