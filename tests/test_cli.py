@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from qernel.cli import main
 from qernel.config import load_config
+from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.training.checkpoint import checkpoints, load_checkpoint
@@ -212,7 +213,8 @@ def test_shipped_model_is_named_like_a_run_and_copied_first(capsys, tmp_path, mo
     assert "copied" not in capsys.readouterr().out
 
 
-def test_verify_a_run_exits_with_its_verdict(capsys, trained_run):
+def test_verify_a_run_exits_with_its_verdict(capsys, monkeypatch, trained_run):
+    monkeypatch.setattr("qernel.verify._EFFORT", Effort(walkers=8, equilibration=2, samples=8))
     path = Path(trained_run.path)
     try:
         main(["verify", str(path)])

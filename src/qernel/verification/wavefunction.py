@@ -27,7 +27,7 @@ def check_wavefunction(
     defects = jax.jit(jax.vmap(lambda r: _defects(model, hamiltonian, r, couplings)))(electrons)
     names = (
         "antisymmetry: |psi(exchanged) / psi + 1|",
-        "boundary condition: |psi(moved) / psi - twist phase|",
+        "period: |psi(moved) / psi - twist phase|",
     )
     for name, values in zip(names, defects, strict=True):
         worst = float(np.max(values, initial=0.0))
