@@ -14,6 +14,7 @@ from rich.table import Table
 
 import qernel
 from qernel.config import Config, UserError, load_config, preset_names
+from qernel.estimators import OBSERVABLES
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
@@ -96,6 +97,9 @@ def sweep(
     samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
     equilibration: Annotated[int, Parameter(help="Samples thrown away.")] = Effort().equilibration,
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    measure: Annotated[
+        list[str] | None, Parameter(help=f"Observables to add, of {', '.join(OBSERVABLES)}.")
+    ] = None,
 ) -> None:
     """Measure a trained wavefunction over its contexts, by inference only.
 
@@ -111,7 +115,14 @@ def sweep(
     if min(walkers, samples) < 2 or equilibration < 0:
         raise UserError("sweep needs walkers >= 2, samples >= 2 and equilibration >= 0")
     this = _open(run)
-    effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed)
+    effort = Effort(
+        walkers=walkers,
+        samples=samples,
+        equilibration=equilibration,
+        moves=this.config().training.moves,
+        seed=seed,
+        observables=(*Effort().observables, *(measure or [])),
+    )
     with console.status("measuring ...") as status:
         data, path = sweep_run(
             this,
