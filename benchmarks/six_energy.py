@@ -36,7 +36,7 @@ def main() -> None:
             "seed": seed,
             "steps": config.training.steps,
             "parameters": sum(count_parameters(state.model).values()),
-            **{name: float(data[name]) for name in ("energy", "energy_error", "spread", "r_hat")},
+            **{name: float(data[name]) for name in ("energy", "energy_error", "spread", "energy_r_hat")},
         }
         rows.append(row)
         console.print(row)

@@ -78,7 +78,7 @@ class TrainingView:
             for index, (mean, error) in enumerate(self._energies())
         )
         return (
-            f"step {step}/{self._config.training.steps}  E/N [meV] {energies}  "
+            f"step {step}/{self._config.training.steps}  E/N (meV) {energies}  "
             f"spread {np.mean(latest.spread):.2f} meV  acceptance {np.mean(latest.acceptance):.2f}  "
             f"{self._pace(step)}" + (f"  {refused} refused" if refused else "")
         )
@@ -90,7 +90,7 @@ class TrainingView:
     def _table(self, step: int, refused: int) -> Table:
         title = f"step {step}/{self._config.training.steps}   {self._pace(step)}"
         table = Table(title=title + (f"   {refused} steps refused" if refused else ""))
-        for name in (*self._config.contexts, "E/N [meV]", "variance [meV²]", "acceptance"):
+        for name in (*self._config.contexts, "E/N (meV)", "variance (meV²)", "acceptance"):
             table.add_column(name, justify="right")
         latest, energies = self._recent[-1], self._energies()
         assert self._contexts is not None
