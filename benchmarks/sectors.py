@@ -1,7 +1,7 @@
 """Six electrons at depth 1: which total momentum is lowest, and does fixing it help?
 
-Trains the preset `six` with momenta free to mix, and in one sector of each kind, and prints the mean energy of
-the last steps and the spread of the local energy.
+Trains the preset `six` with momenta free to mix, and in one sector of each kind, and prints the mean energy
+of the last steps and the spread of the local energy.
 """
 
 import argparse
