@@ -2,14 +2,15 @@
 
 Configuration interaction, that is diagonalization in a space of determinants:
 
-1. The orbitals are natural orbitals of a pair of electrons at the same density (`natural_orbitals`).
-   Electrons of a dilute gas keep apart, and few of these orbitals describe how.
+1. The orbitals span twelve moiré bands: few are enough, because strong repulsion keeps electrons apart. They
+   are turned into natural orbitals, first those of a pair of electrons at the same density
+   (`natural_orbitals`), then those of a small calculation of the electrons themselves.
 2. Determinants are ordered by the product of their orbitals' occupations (`determinants`) and the likeliest
    are kept. The Hamiltonian acts on them as in `sectors`, and Lanczos iteration finds the lowest levels:
    upper bounds to the exact ones.
 3. Keeping determinants of ever smaller amplitude, down to e^-B, leaves an error that about halves with each
    unit of B. It is extrapolated from B - 2 and B, as a third of the difference. What the finite number of
-   orbitals misses is added once per pair, from the auxiliary pair, whose exact energy is known.
+   bands misses is added once per pair, from the auxiliary pair, whose exact energy is known.
 
 The uncertainty is the full size of both corrections.
 """
@@ -25,16 +26,25 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from qernel.hamiltonian import Coulomb, Hamiltonian
 from qernel.lattice import Supercell
 from qernel.reference.determinants import GRAIN, MOST_ELECTRONS, count_determinants, make_modes
-from qernel.reference.natural_orbitals import natural_orbitals, pair_cell, pair_states
+from qernel.reference.natural_orbitals import (
+    NaturalOrbitals,
+    natural_orbitals,
+    pair_cell,
+    pair_states,
+    refined,
+)
+from qernel.reference.orbitals import bands
 from qernel.reference.pair_matrices import pair_matrices
 from qernel.reference.sectors import Sector
 from qernel.reference.stars import stars
-from qernel.reference.two_electrons import exact_pair_energies
+from qernel.reference.two_electrons import ground_state
 
 DETERMINANTS = 100_000  # of a sector, unless told otherwise
 _MOST_DETERMINANTS = 2_000_000  # some 4 GB
 _MOST_CELLS = 12
 _ORBITALS = 12  # at each crystal momentum
+_FIRST = 10_000  # determinants of the calculation that the orbitals are refined with
+_SHARE_OF_PAIR = 0.2  # in the refined density matrix, for orbitals that a small calculation cannot see
 _STEP = 2.0  # between the two cutoffs B
 _REMAINDER = 1 / 3  # 1/4 + 1/16 + ... of the difference between them
 _TOLERANCE = 1e-6  # of the residual, relative to the energy; the energy's error is its square
@@ -81,13 +91,24 @@ def exact_sectors(
     Raises ValueError beyond 2 to 7 electrons, 12 moiré cells or 2 million determinants.
     """
     _check(supercell, electrons, determinants)
-    problem = _Problem(supercell, electrons, moire, phase, coulomb, twist, determinants)
+    missing = _missing_from_orbitals(pair_cell(supercell, electrons), moire, phase, coulomb)
+    problem = _Problem(
+        electrons=electrons,
+        filling=electrons / supercell.cells,
+        moire=moire,
+        phase=phase,
+        coulomb=coulomb,
+        self_image=electrons / 2 * coulomb * Coulomb(supercell).madelung,
+        determinants=determinants,
+        natural=natural_orbitals(supercell, electrons, moire, phase, coulomb, twist, _ORBITALS),
+        missing=electrons / 2 * missing,
+    )
     if momenta is not None:
-        return [problem.sector(np.asarray(label), levels) for label in momenta]
+        return [_sector(problem, np.asarray(label), levels) for label in momenta]
     equivalent = [[label] for label in supercell.moire_points()] if np.any(twist) else stars(supercell)
     sectors = []
     for star in equivalent:
-        sector = problem.sector(np.asarray(star[0]), levels)
+        sector = _sector(problem, np.asarray(star[0]), levels)
         sectors += [dataclasses.replace(sector, momentum=(int(n[0]), int(n[1]))) for n in star]
     return sectors
 
@@ -141,74 +162,84 @@ def _check(supercell: Supercell, electrons: int, determinants: int) -> None:
         )
 
 
-class _Problem:
-    """One context: its orbitals, its pair Hamiltonian, and how far the determinants go."""
+class _Problem(NamedTuple):
+    """One context: the electrons, their couplings, and what all sectors have in common."""
 
-    def __init__(
-        self,
-        supercell: Supercell,
-        electrons: int,
-        moire: float,
-        phase: float,
-        coulomb: float,
-        twist,
-        largest: int,
-    ):
-        natural = natural_orbitals(supercell, electrons, moire, phase, coulomb, twist, _ORBITALS)
-        self.electrons, self.orbitals = electrons, natural.orbitals
-        self.self_image = electrons / 2 * coulomb * Coulomb(supercell).madelung
-        self.costs = costs = _costs(natural.occupations, electrons / supercell.cells)
-        counts = count_determinants(costs, self.orbitals.sums, electrons, int(electrons * costs.max()))
-        self.budget = max(0, int(np.sum(counts.max(axis=0) <= largest)) - 1)
-        self.modes = make_modes(costs, self.budget)
-        matrices = pair_matrices(self.orbitals, phase, self.modes, self.budget)
+    electrons: int
+    filling: float
+    moire: float
+    phase: float
+    coulomb: float
+    self_image: float  # Madelung energy in E_M
+    determinants: int
+    natural: NaturalOrbitals  # of the auxiliary pair
+    missing: Float[np.ndarray, "4"]  # what their finite number costs: components and total, in E_M
+
+
+def _sector(problem: _Problem, label: Int[np.ndarray, "2"], levels: int) -> ExactSector:
+    """The extrapolated levels of one total momentum."""
+    space = _Space(problem, problem.natural, min(_FIRST, problem.determinants))
+    _, state = space.diagonalize(label, space.budget, 1, None)
+    density = space.sector(label, space.budget).one_electron_density(state.amplitudes)
+    space = _Space(problem, refined(problem.natural, density, _SHARE_OF_PAIR), problem.determinants)
+    rough, start = space.diagonalize(label, max(0, space.budget - round(_STEP / GRAIN)), levels, None)
+    values, state = space.diagonalize(label, space.budget, levels, start)
+    correction = _REMAINDER * (values - rough)
+    error = np.abs(correction[:4]) + np.abs(problem.missing)
+    exact = values + correction
+    exact[:3] += problem.missing[:3]
+    exact[3:] += problem.missing[3]
+    return ExactSector(
+        momentum=(int(label[0]), int(label[1])),
+        energies=exact[3:],
+        kinetic=float(exact[0]),
+        moire=float(exact[1]),
+        coulomb=float(exact[2]),
+        uncertainty=float(error[3]),
+        component_uncertainty=float(error[:3].max()),
+        bound=float(values[3]),
+        determinants=len(state.keys),
+    )
+
+
+class _Space:
+    """Determinants of given orbitals, at most so many in a sector, and their pair Hamiltonian."""
+
+    def __init__(self, problem: _Problem, natural: NaturalOrbitals, determinants: int):
+        self._problem, self._orbitals = problem, natural.orbitals
+        self._costs = _costs(natural.occupations, problem.filling)
+        electrons, highest = problem.electrons, int(problem.electrons * self._costs.max())
+        counts = count_determinants(self._costs, self._orbitals.sums, electrons, highest).max(axis=0)
+        self.budget = max(0, int(np.sum(counts <= determinants)) - 1)
+        modes = make_modes(self._costs, self.budget)
+        matrices = pair_matrices(self._orbitals, problem.phase, modes, self.budget)
         # Each electron has N - 1 pairs to share its one-electron energy among.
-        self.kinetic = [pair.kinetic / (electrons - 1) for pair in matrices]
-        self.moire = [moire * pair.moire / (electrons - 1) for pair in matrices]
-        self.total = [
-            kinetic + potential + coulomb * pair.coulomb
-            for kinetic, potential, pair in zip(self.kinetic, self.moire, matrices, strict=True)
+        self._kinetic = [pair.kinetic / (electrons - 1) for pair in matrices]
+        self._moire = [problem.moire * pair.moire / (electrons - 1) for pair in matrices]
+        self._total = [
+            kinetic + moire + problem.coulomb * pair.coulomb
+            for kinetic, moire, pair in zip(self._kinetic, self._moire, matrices, strict=True)
         ]
-        cell = pair_cell(supercell, electrons)
-        self.missing = electrons / 2 * _missing_from_orbitals(cell, moire, phase, coulomb)
 
-    def sector(self, label: Int[np.ndarray, "2"], levels: int) -> ExactSector:
-        """The extrapolated levels of one total momentum."""
-        rough, start = self._diagonalize(label, max(0, self.budget - round(_STEP / GRAIN)), levels, None)
-        values, state = self._diagonalize(label, self.budget, levels, start)
-        correction = _REMAINDER * (values - rough)
-        error = np.abs(correction[:4]) + np.abs(self.missing)
-        exact = values + correction
-        exact[:3] += self.missing[:3]
-        exact[3:] += self.missing[3]
-        return ExactSector(
-            momentum=(int(label[0]), int(label[1])),
-            energies=exact[3:],
-            kinetic=float(exact[0]),
-            moire=float(exact[1]),
-            coulomb=float(exact[2]),
-            uncertainty=float(error[3]),
-            component_uncertainty=float(error[:3].max()),
-            bound=float(values[3]),
-            determinants=len(state.keys),
-        )
+    def sector(self, label: Int[np.ndarray, "2"], budget: int) -> Sector:
+        point = self._orbitals.point_of(label)
+        return Sector(self._orbitals, make_modes(self._costs, budget), self._problem.electrons, point, budget)
 
-    def _diagonalize(
+    def diagonalize(
         self, label: Int[np.ndarray, "2"], budget: int, levels: int, start: "_State | None"
     ) -> tuple[Float[np.ndarray, " quantity"], "_State"]:
         """Kinetic, moiré and Coulomb energy of the lowest level, then the levels, in E_M; and their sum."""
-        modes = make_modes(self.costs, budget)
-        sector = Sector(self.orbitals, modes, self.electrons, self.orbitals.point_of(label), budget)
-        hamiltonian = _Operator(sector, self.total)
+        sector = self.sector(label, budget)
+        hamiltonian = _Operator(sector, self._total)
         guess = _embed(start, sector.keys)
         energies, states = eigsh(hamiltonian, k=levels, which="SA", tol=_TOLERANCE, v0=guess)  # pyright: ignore[reportArgumentType]
         order = np.argsort(energies)
         energies, ground = energies[order], states[:, order[0]]
-        kinetic, moire = (np.vdot(ground, sector.apply(h, ground)).real for h in (self.kinetic, self.moire))
-        coulomb = energies[0] - kinetic - moire + self.self_image
-        return np.array([kinetic, moire, coulomb, *(energies + self.self_image)]), _State(
-            sector.keys, states.sum(axis=1)
-        )
+        kinetic, moire = (np.vdot(ground, sector.apply(h, ground)).real for h in (self._kinetic, self._moire))
+        coulomb = energies[0] - kinetic - moire
+        self_image = self._problem.self_image
+        values = np.array([kinetic, moire, coulomb + self_image, *(energies + self_image)])
+        return values, _State(sector.keys, states.sum(axis=1))
 
 
 class _Operator(LinearOperator):
@@ -256,10 +287,10 @@ def _costs(
 def _missing_from_orbitals(
     cell: Supercell, moire: float, phase: float, coulomb: float
 ) -> Float[np.ndarray, "4"]:
-    """Exact minus truncated energies of the pair whose orbitals are used: components and total, in E_M."""
-    truncated = natural_orbitals(cell, 2, moire, phase, coulomb, (0.0, 0.0), _ORBITALS).orbitals
-    values = pair_states(truncated, moire, phase, coulomb).values
+    """Exact minus truncated energies of the auxiliary pair: components and total, in E_M."""
+    basis = bands(cell, moire, phase, (0.0, 0.0), _ORBITALS)
+    values = pair_states(basis, moire, phase, coulomb).values
     values = values[np.argmin(values[:, 3])]
-    exact = min(exact_pair_energies(cell, moire, phase, coulomb), key=lambda pair: pair.energies[0])
     values[2:] += coulomb * Coulomb(cell).madelung
+    exact = ground_state(cell, moire, phase, coulomb)
     return np.array([exact.kinetic, exact.moire, exact.coulomb, exact.energies[0]]) - values

@@ -2,10 +2,11 @@
 
 The ground state psi_ab of two electrons in a small auxiliary cell of the same density, at the twist that
 puts k among its momenta, has the one-electron density matrix psi psi^dagger. Its eigenvectors at k are the
-natural orbitals, its eigenvalues their occupations. One representative pair speaks for every pair of a
+natural orbitals, its eigenvalues their occupations. One representative pair stands for every pair of a
 larger system. States of all momentum sectors are averaged, so that the basis favours none.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,6 @@ from qernel.lattice import Supercell, supercell_of
 from qernel.reference.determinants import make_modes, pairs_by_momentum
 from qernel.reference.orbitals import Orbitals, bands
 from qernel.reference.pair_matrices import pair_matrices
-
-_BANDS = 16  # in which the two electrons are diagonalized
 
 
 class NaturalOrbitals(NamedTuple):
@@ -30,7 +29,7 @@ class NaturalOrbitals(NamedTuple):
 def natural_orbitals(
     supercell: Supercell, electrons: int, moire: float, phase: float, coulomb: float, twist, count: int
 ) -> NaturalOrbitals:
-    """The `count` most occupied natural orbitals at each crystal momentum of the supercell.
+    """The natural orbitals, most occupied first, in the space of the lowest `count` bands.
 
     `moire` is w and `coulomb` u in E_M, `phase` is in radians, `twist` in supercell reciprocal vectors.
     """
@@ -40,7 +39,7 @@ def natural_orbitals(
         if supercell.momentum_class(label) in found:
             continue
         momentum = (label + np.asarray(twist)) @ supercell.reciprocal
-        basis = bands(auxiliary, moire, phase, momentum @ np.linalg.inv(auxiliary.reciprocal), _BANDS)
+        basis = bands(auxiliary, moire, phase, momentum @ np.linalg.inv(auxiliary.reciprocal), count)
         densities = pair_states(basis, moire, phase, coulomb).densities
         # The auxiliary momenta label + steps; those that the supercell has, too, are settled at once.
         steps = basis.points @ auxiliary.reciprocal @ np.linalg.inv(supercell.reciprocal)
@@ -48,13 +47,24 @@ def natural_orbitals(
             if np.allclose(step, np.rint(step), atol=1e-9):
                 point = label + np.rint(step).astype(int)
                 occupations, states = eigh(density)
-                natural = states[:, ::-1][:, :count].T @ coefficients
-                entry = (point, natural, occupations[::-1][:count])
+                natural = states[:, ::-1].T @ coefficients
+                entry = (point, natural, occupations[::-1])
                 found.setdefault(supercell.momentum_class(point), entry)
     points, coefficients, occupations = (np.stack(parts) for parts in zip(*found.values(), strict=True))
     return NaturalOrbitals(
         Orbitals(supercell, np.asarray(twist, float), points, basis.waves, coefficients), occupations
     )
+
+
+def refined(
+    natural: NaturalOrbitals, density: Complex[np.ndarray, "point orbital orbital"], share: float
+) -> NaturalOrbitals:
+    """Natural orbitals of another density matrix, in which the present one keeps a `share`."""
+    present = np.eye(natural.orbitals.count) * natural.occupations[:, None]
+    occupations, states = np.linalg.eigh(share * present + (1 - share) * density)
+    coefficients = states[:, :, ::-1].swapaxes(1, 2) @ natural.orbitals.coefficients
+    orbitals = dataclasses.replace(natural.orbitals, coefficients=coefficients)
+    return NaturalOrbitals(orbitals, occupations[:, ::-1])
 
 
 def pair_cell(supercell: Supercell, electrons: int) -> Supercell:

@@ -17,6 +17,7 @@ import itertools
 
 import numpy as np
 from jaxtyping import Complex, Int
+from scipy import sparse
 
 from qernel.reference.determinants import Determinants, Modes, key, list_determinants, occupied_modes, ranks
 from qernel.reference.orbitals import Orbitals
@@ -57,6 +58,25 @@ class Sector:
                 for row, places in zip(amplitudes, chunk, strict=True):
                     result[places] += row  # within a row, no determinant occurs twice
         return result[1 : self.size + 1] - result[: self.size : -1]
+
+    def one_electron_density(
+        self, state: Complex[np.ndarray, " determinant"]
+    ) -> Complex[np.ndarray, "point orbital orbital"]:
+        """<c_j^dagger c_i> between orbitals i (row) and j (column) of one momentum."""
+        occupied, count = occupied_modes(self.keys, self._electrons), len(self._modes.cost)
+        rests = [key(np.delete(occupied, i, axis=1)) for i in range(self._electrons)]
+        columns = np.unique(np.stack(rests, axis=1), return_inverse=True)[1].reshape(occupied.shape)
+        # <rest|c_i|state>: bringing the i-th occupied mode to the front passes i others.
+        amplitudes = state[:, None] * (-1) ** np.arange(self._electrons)
+        entries = (amplitudes.ravel(), (occupied.ravel(), columns.ravel()))
+        removed = sparse.csr_array(entries, shape=(count, columns.max() + 1))
+        between_modes = (removed @ removed.conj().T).toarray()
+        orbitals, points = self._orbitals.count, len(self._orbitals.points)
+        density = np.zeros((points * orbitals,) * 2, complex)
+        number = self._modes.point * orbitals + self._modes.orbital
+        density[np.ix_(number, number)] = between_modes
+        blocks = density.reshape(points, orbitals, points, orbitals)
+        return np.stack([blocks[n, :, n] for n in range(points)])
 
     def _make_layouts(self, momentum: int, budget: int) -> list[_Layout]:
         sums, differences, modes = self._orbitals.sums, self._orbitals.differences, self._modes
