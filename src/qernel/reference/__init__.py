@@ -1,10 +1,10 @@
 """References, independent of Monte Carlo, to grade a wavefunction against.
 
-In meV per electron at one context: `exact_pair`, the exact ground state of two spin-polarized electrons, and
-`hartree_fock_energy`, the lowest single determinant of any number. `ground_state`, `exact_pair_energies`
-and `lowest_determinant` work from the dimensionless couplings. `plane_wave_energy` and two fits of the
-thermodynamic limit serve the electron gas, at zero moiré depth. Non-interacting electrons of any number
-are in `qernel.hamiltonian.bands`.
+In meV per electron at one context: `exact_pair`, the exact ground state of two spin-polarized electrons to
+1e-4 meV; `exact_energies`, of up to seven to about 0.01; and `hartree_fock_energy`, the lowest single
+determinant of any number. `exact_pair_energies`, `exact_sectors` and `lowest_determinant` work from the
+dimensionless couplings. `plane_wave_energy` and two fits of the thermodynamic limit serve the electron gas, at
+zero moiré depth. Non-interacting electrons of any number are in `qernel.hamiltonian.bands`.
 """
 
 from qernel.reference.electron_gas import (
@@ -14,6 +14,7 @@ from qernel.reference.electron_gas import (
     plane_wave_energy,
     tanatar_ceperley_energy,
 )
+from qernel.reference.few_electrons import ExactSector, exact_energies, exact_sectors
 from qernel.reference.hartree_fock import HartreeFock, hartree_fock_energy, lowest_determinant
 from qernel.reference.two_electrons import (
     ExactPair,
@@ -24,11 +25,14 @@ from qernel.reference.two_electrons import (
 
 __all__ = [
     "ExactPair",
+    "ExactSector",
     "HartreeFock",
     "PlaneWaveEnergy",
     "attaccalite_energy",
+    "exact_energies",
     "exact_pair",
     "exact_pair_energies",
+    "exact_sectors",
     "ground_state",
     "hartree_fock_energy",
     "hartree_unit",

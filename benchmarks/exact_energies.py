@@ -1,0 +1,96 @@
+"""Exact energies of four electrons in 3 x 2 and six in 3 x 3 moiré cells, by sector of total momentum.
+
+For every depth and dielectric constant: the two lowest levels of each star of momenta, energy components of
+the lowest, and uncertainties, in meV per electron. The result is data of the package; it is written after
+every context, and contexts that it holds already are not calculated again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from environment import environment
+
+from qernel.hamiltonian import Family
+from qernel.lattice import Supercell, supercell_of
+from qernel.reference.few_electrons import exact_sectors, per_electron
+from qernel.reference.stars import stars
+
+MATERIAL = {
+    "moire_potential": 15.0,
+    "moire_phase": 45.0,
+    "effective_mass": 0.35,
+    "moire_constant": 8.031,
+}
+SYSTEMS = {"4/6": (4, Supercell(((3, 0), (0, 2)))), "6/9": (6, supercell_of(9))}
+DATA = Path(__file__).parent.parent / "src/qernel/reference/data"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument(
+        "--depths", type=float, nargs="+", default=[round(0.7 + 0.1 * i, 1) for i in range(9)]
+    )
+    parser.add_argument("--dielectric", type=float, nargs="+", default=[5.0, 10.0])
+    parser.add_argument("--determinants", type=int, default=40_000)
+    parser.add_argument("--out", type=Path, default=DATA)
+    arguments = parser.parse_args()
+    for system in arguments.systems:
+        path = arguments.out / f"exact_{system.replace('/', '_')}.json"
+        table = json.loads(path.read_text()) if path.exists() else _empty(system, arguments.determinants)
+        if table["determinants"] != arguments.determinants:
+            parser.error(f"{path} was made with {table['determinants']} determinants: move it away")
+        for dielectric in arguments.dielectric:
+            for depth in arguments.depths:
+                known = {(row["dielectric_constant"], row["moire_depth"]) for row in table["contexts"]}
+                if (dielectric, depth) not in known:
+                    table["contexts"].append(_context(system, depth, dielectric, arguments.determinants))
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(json.dumps(table, indent=1) + "\n")
+
+
+def _empty(system: str, determinants: int) -> dict:
+    electrons, supercell = SYSTEMS[system]
+    return {
+        "command": f"python benchmarks/exact_energies.py --systems {system} --determinants {determinants}",
+        "environment": environment(),
+        "units": "meV per electron",
+        "electrons": electrons,
+        "supercell": supercell.matrix,
+        "material": MATERIAL,
+        "determinants": determinants,
+        "contexts": [],
+    }
+
+
+def _context(system: str, depth: float, dielectric: float, determinants: int) -> dict:
+    electrons, supercell = SYSTEMS[system]
+    family = Family(**MATERIAL, moire_depth=depth, dielectric_constant=dielectric)
+    couplings = family.couplings(family.middle())
+    unit = float(couplings.energy_unit)
+    representatives = [star[0] for star in stars(supercell)]
+    sectors = exact_sectors(
+        supercell,
+        electrons,
+        float(couplings.moire),
+        float(couplings.phase),
+        float(couplings.coulomb),
+        levels=2,
+        determinants=determinants,
+        momenta=representatives,
+    )
+    rows = []
+    for star, sector in zip(stars(supercell), sectors, strict=True):
+        row = per_electron(sector, electrons, unit) | {"momenta": star}
+        row["levels"] = (sector.energies * unit / electrons).tolist()
+        row["bound"] = sector.bound * unit / electrons
+        rows.append({name: x for name, x in row.items() if name != "momentum"})
+        print(
+            system, dielectric, depth, star[0], f"{row['energy']:.4f} +- {row['uncertainty']:.4f}", flush=True
+        )
+    return {"dielectric_constant": dielectric, "moire_depth": depth, "sectors": rows}
+
+
+if __name__ == "__main__":
+    main()
