@@ -80,6 +80,6 @@ def bands(
 ) -> Orbitals:
     """The lowest `count` bands; other arguments as in `bloch_orbitals`."""
     states = bloch_orbitals(supercell, moire, phase, twist, shell)
-    points = supercell.moire_points()
+    points = supercell.moire_points(twist)
     coefficients = [states.coefficients[np.all(states.momenta == n, axis=1)][:count] for n in points]
     return Orbitals(supercell, np.asarray(twist, float), points, states.waves, np.stack(coefficients))
