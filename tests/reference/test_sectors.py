@@ -26,9 +26,9 @@ MOIRE, PHASE, COULOMB = 3.0, 0.6, 2.0
 
 @pytest.fixture(scope="module")
 def orbitals() -> Orbitals:
-    """Four bands of seven plane waves at two momenta, mixed so that nothing is diagonal or real."""
-    plain = bands(CELL, 1.0, 0.2, TWIST, 4, shell=1.01)
-    random = np.random.default_rng(0).normal(size=(2, 2, 4, 4))
+    """Three bands of seven plane waves at two momenta, mixed so that nothing is diagonal or real."""
+    plain = bands(CELL, 1.0, 0.2, TWIST, 3, shell=1.01)
+    random = np.random.default_rng(0).normal(size=(2, 2, 3, 3))
     mixing = np.linalg.qr(random[0] + 1j * random[1])[0]
     return Orbitals(CELL, plain.twist, plain.points, plain.waves, mixing @ plain.coefficients)
 
@@ -96,14 +96,14 @@ def fock_space_hamiltonian(waves) -> np.ndarray:
 @pytest.fixture(scope="module")
 def brute_force(orbitals):
     """Modes in an arbitrary order of cost, and the Hamiltonian of their Fock space."""
-    costs = np.random.default_rng(1).permutation(8).reshape(2, 4)
+    costs = np.random.default_rng(1).permutation(6).reshape(2, 3)
     modes = make_modes(costs, 7)
     waves = [plane_waves(orbitals, int(n), int(i)) for n, i in zip(modes.point, modes.orbital, strict=True)]
     return modes, fock_space_hamiltonian(waves)
 
 
 @pytest.mark.parametrize("electrons", [2, 3, 4])
-@pytest.mark.parametrize("budget", [100, 12])
+@pytest.mark.parametrize("budget", [100, 10])
 def test_action_of_the_hamiltonian_equals_brute_force(orbitals, brute_force, electrons, budget):
     modes, hamiltonian = brute_force
     matrices = [
@@ -116,12 +116,12 @@ def test_action_of_the_hamiltonian_equals_brute_force(orbitals, brute_force, ele
         occupations = np.sum(1 << occupied_modes(sector.keys, electrons), axis=1)
         matrix = np.stack([sector.apply(matrices, x) for x in np.eye(sector.size, dtype=complex)], axis=1)
         np.testing.assert_allclose(matrix, hamiltonian[np.ix_(occupations, occupations)], atol=1e-10)
-        assert np.abs(matrix.imag).max() > 0.01
+        assert sector.size == 1 or np.abs(matrix.imag).max() > 0.01
         sizes.append(sector.size)
     if budget == 100:
-        assert sum(sizes) == math.comb(8, electrons)
+        assert sum(sizes) == math.comb(6, electrons)
     elif electrons > 2:
-        assert 0 < sum(sizes) < math.comb(8, electrons)
+        assert 0 < sum(sizes) < math.comb(6, electrons)
 
 
 def test_brute_force_conserves_momentum(orbitals, brute_force):

@@ -12,7 +12,8 @@ Configuration interaction, that is diagonalization in a space of determinants:
    unit of B. It is extrapolated from B - 2 and B, as a third of the difference. What the finite number of
    bands misses is added once per pair, from the auxiliary pair, whose exact energy is known.
 
-The uncertainty is the full size of both corrections.
+The uncertainty is the full size of both corrections; for components, which are not stationary as the energy
+is, the full difference between B - 2 and B in place of a third.
 """
 
 import dataclasses
@@ -186,6 +187,7 @@ def _sector(problem: _Problem, label: Int[np.ndarray, "2"], levels: int) -> Exac
     values, state = space.diagonalize(label, space.budget, levels, start)
     correction = _REMAINDER * (values - rough)
     error = np.abs(correction[:4]) + np.abs(problem.missing)
+    component_error = np.abs(values - rough)[:3] + np.abs(problem.missing[:3])
     exact = values + correction
     exact[:3] += problem.missing[:3]
     exact[3:] += problem.missing[3]
@@ -196,7 +198,7 @@ def _sector(problem: _Problem, label: Int[np.ndarray, "2"], levels: int) -> Exac
         moire=float(exact[1]),
         coulomb=float(exact[2]),
         uncertainty=float(error[3]),
-        component_uncertainty=float(error[:3].max()),
+        component_uncertainty=float(component_error.max()),
         bound=float(values[3]),
         determinants=len(state.keys),
     )
