@@ -18,6 +18,7 @@ is in the units of SPRING's. The step -lr phi is shortened where its squared len
 Importing this module needs kfac-jax.
 """
 
+import functools
 import warnings
 from typing import NamedTuple
 
@@ -109,7 +110,11 @@ def _curvature() -> kfac_jax.BlockDiagonalCurvature:
         log_psi,
         params_index=0,
         default_estimation_mode="fisher_curvature_prop",
-        layer_tag_to_block_ctor={"orbitals": _OrbitalBlock},
+        # No masking: outputs that nothing depends on, as attention's of one electron, are no padding.
+        layer_tag_to_block_ctor={
+            "repeated_dense": functools.partial(kfac_jax.RepeatedDenseKroneckerFactored, use_masking=False),
+            "orbitals": functools.partial(_OrbitalBlock, use_masking=False),
+        },
         auto_register_kwargs={"register_only_generic": True},
     )
 
