@@ -142,7 +142,7 @@ class ModelConfig(_Section):
 class OptimizerConfig(_Section):
     """The optimizer; the learning rate decays as learning_rate / (1 + t / decay_steps)."""
 
-    name: Literal["spring", "minsr", "adam"] = "spring"
+    name: Literal["spring", "minsr", "kfac", "adam"] = "spring"
     learning_rate: float = Field(default=0.05, gt=0)
     decay_steps: float = Field(default=1000.0, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="SPRING's mu")

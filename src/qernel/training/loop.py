@@ -50,7 +50,7 @@ def initial_state(config: Config) -> TrainingState:
     zero = jnp.zeros((), jnp.int64)
     return TrainingState(
         model=model,
-        optimizer=make_optimizer(config.optimizer).init(eqx.filter(model, eqx.is_inexact_array)),
+        optimizer=make_optimizer(config.optimizer, hamiltonian).init(eqx.filter(model, eqx.is_inexact_array)),
         walkers=walkers,
         contexts=jnp.asarray(contexts, jnp.float64),
         step=zero,
@@ -66,7 +66,7 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
     Raises TrainingStopped when steps keep being refused.
     """
     hamiltonian, training = make_hamiltonian(config), config.training
-    optimizer, dtype = make_optimizer(config.optimizer), jnp.dtype(config.training.precision)
+    optimizer, dtype = make_optimizer(config.optimizer, hamiltonian), jnp.dtype(config.training.precision)
 
     @functools.cache
     def compiled(mesh: Mesh):

@@ -100,7 +100,12 @@ def make_optimization(
             )
         else:
             gradient = energy_gradient(state.model, *walkers, residual, mesh, training.microbatch)
-            update, memory = optimizer.update(gradient, state.optimizer, parameters)  # pyright: ignore
+            update, memory = optimizer.update(
+                gradient,  # pyright: ignore[reportArgumentType]
+                state.optimizer,
+                parameters,  # pyright: ignore[reportArgumentType]
+                walkers=walkers,
+            )
         good = _all_finite((energies, update))
         parameters = _choose(good, jax.tree.map(jnp.add, parameters, update), parameters)
         state = TrainingState(

@@ -44,10 +44,18 @@ class FreeOrbitals(eqx.Module):
         electrons: Float[Array, "electron 2"],
         couplings: Couplings,
     ) -> Complex[Array, "determinant electron orbital"] | Float[Array, "determinant electron orbital"]:
+        network = self.network(x)
+        if self.weight.shape[0] == 1:
+            return network
+        return network * _bloch_factor(electrons, self.supercell, couplings)[None, :, None]
+
+    def network(
+        self, x: Float[Array, "electron width"]
+    ) -> Complex[Array, "determinant electron orbital"] | Float[Array, "determinant electron orbital"]:
+        """w^k_j . x_i."""
         if self.weight.shape[0] == 1:
             return jnp.einsum("id,dkj->kij", x, self.weight[0])
-        network = _complex_product(x, self.weight)
-        return network * _bloch_factor(electrons, self.supercell, couplings)[None, :, None]
+        return _complex_product(x, self.weight)
 
 
 class BlochSeededOrbitals(eqx.Module):
@@ -110,7 +118,11 @@ class BlochSeededOrbitals(eqx.Module):
         if self.spins[1]:
             seed = seed * self._same_spin(seed.dtype)
         phases = _bloch_factor(electrons, self.supercell, couplings, np.array(self.momenta))
-        return phases[None] * (seed + _complex_product(x, self.weight))
+        return phases[None] * (seed + self.network(x))
+
+    def network(self, x: Float[Array, "electron width"]) -> Complex[Array, "determinant electron orbital"]:
+        """w^k_j . x_i."""
+        return _complex_product(x, self.weight)
 
     def _same_spin(self, dtype) -> Complex[Array, "electron orbital"]:
         up = np.arange(sum(self.spins)) < self.spins[0]
