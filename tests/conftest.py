@@ -87,6 +87,7 @@ ANSATZE = {
     "qernel": (),
     "qernel-polarized-free": _POLARIZED,
     "qernel-real": _REAL,
+    "qernel-sector": ("sector=lowest",),
     "psiformer": ("ansatz=psiformer",),
     "psiformer-polarized-free": ("ansatz=psiformer", "moire_features=false", *_POLARIZED),
     "psiformer-real": ("ansatz=psiformer", *_REAL),

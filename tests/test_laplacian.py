@@ -37,7 +37,7 @@ def forward(model, couplings, electrons):
     return np.asarray(jax.jit(jax.vmap(kinetic))(electrons))
 
 
-SOME = ["qernel", "qernel-polarized-free", "qernel-real", "psiformer", "slaternet"]
+SOME = ["qernel", "qernel-polarized-free", "qernel-real", "qernel-sector", "psiformer", "slaternet"]
 REST = ["psiformer-polarized-free", "psiformer-real", "slaternet-real"]
 
 

@@ -11,6 +11,7 @@ from qernel.lattice import (
     MOIRE_HARMONICS,
     MOIRE_RECIPROCAL,
     MOIRE_VECTORS,
+    THREEFOLD,
     Supercell,
     integer_grid,
     supercell_of,
@@ -154,3 +155,31 @@ def test_supercell_of_27_is_the_one_of_the_paper():
 def test_supercell_of_no_cells_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         supercell_of(0)
+
+
+@pytest.mark.parametrize("cell", SUPERCELLS)
+def test_translations_reach_every_moire_cell_once(cell):
+    shifts = cell.translations()
+    assert shifts.shape == (cell.cells, 2)
+    assert is_integer(shifts @ MOIRE_RECIPROCAL.T / (2 * math.pi))
+    steps = (shifts[:, None] - shifts[None]) @ cell.reciprocal.T / (2 * math.pi)
+    same = np.all(np.isclose(steps, np.rint(steps), atol=1e-9), axis=-1)
+    np.testing.assert_array_equal(same, np.eye(cell.cells, dtype=bool))
+
+
+def test_threefold_rotations_are_symmetries_of_the_moire_lattice_and_its_harmonics():
+    np.testing.assert_allclose(THREEFOLD[1] @ [1, 0], [-0.5, math.sqrt(3) / 2], atol=1e-12)
+    np.testing.assert_allclose(THREEFOLD[2], THREEFOLD[1] @ THREEFOLD[1], atol=1e-12)
+    turned = MOIRE_HARMONICS @ THREEFOLD[1].T
+    np.testing.assert_allclose(turned, np.roll(MOIRE_HARMONICS, -1, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "threefold"),
+    [(((1, 0), (0, 1)), True), (((1, 2), (-2, -1)), True), (((3, 6), (3, -3)), True),
+     (((2, 1), (-1, 1)), True), (((3, 1), (-1, 2)), True),
+     (((2, 0), (0, 1)), False), (((1, 0), (1, 2)), False), (((3, 0), (0, 2)), False)],
+)  # fmt: skip
+def test_supercells_with_threefold_symmetry(matrix, threefold):
+    # Those that the complex numbers a + b e^{2 pi i / 3} describe as multiples of one of them
+    assert Supercell(matrix).is_threefold == threefold

@@ -203,7 +203,7 @@ class Config(_Section):
     def _ranges(cls, contexts):
         for name, (low, high) in contexts.items():
             if name not in CONTEXT_PARAMETERS:
-                raise ValueError(f"'{name}' cannot be a context{_suggestion(name, CONTEXT_PARAMETERS)}")
+                raise ValueError(f"'{name}' cannot be a context{suggestion(name, CONTEXT_PARAMETERS)}")
             if not low < high:
                 raise ValueError(f"{name} = [{low}, {high}] has no width: give [low, high] with low < high")
         return contexts
@@ -254,7 +254,7 @@ def _read(source: str) -> dict[str, Any]:
         path = Path(source)
     if not path.is_file():
         names = preset_names()
-        raise UserError(f"'{source}' is neither a file nor a preset{_suggestion(source, names)}")
+        raise UserError(f"'{source}' is neither a file nor a preset{suggestion(source, names)}")
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -303,7 +303,7 @@ def _explain(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         section = _SECTIONS.get(location[0], Config) if len(location) > 1 else Config
-        return f"unknown key {key}{_suggestion(location[-1], section.model_fields)}"
+        return f"unknown key {key}{suggestion(location[-1], section.model_fields)}"
     if problem["type"] == "missing":
         return f"{key} is missing: it has no default"
     value = problem["input"]
@@ -311,7 +311,8 @@ def _explain(problem: Any) -> str:
     return f"{key or 'configuration'}{shown}: {message[0].lower()}{message[1:]}"
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown name: the known one that is meant, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.batching import over_walkers, walker_mesh
+from qernel.config import UserError, suggestion
 from qernel.estimators import DEFAULT_OBSERVABLES, OBSERVABLES
 from qernel.estimators.local_energy import local_energy
 from qernel.estimators.observable import Configuration, Observable, Result
@@ -111,7 +112,13 @@ class Measurement:
 
 
 def make_observables(hamiltonian: Hamiltonian, names: Sequence[str]) -> dict[str, Observable]:
-    """The named observables, the energy first, those left out that this Hamiltonian does not have."""
+    """The named observables, the energy first, those left out that this Hamiltonian does not have.
+
+    Raises UserError for a name that is not in `OBSERVABLES`.
+    """
     wanted = dict.fromkeys(["energy", *names])
+    for name in wanted:
+        if name not in OBSERVABLES:
+            raise UserError(f"unknown observable '{name}'{suggestion(name, OBSERVABLES)}")
     made = {name: OBSERVABLES[name](hamiltonian) for name in wanted}
     return {name: observable for name, observable in made.items() if observable.exists()}

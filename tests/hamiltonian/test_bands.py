@@ -1,12 +1,13 @@
 """Plane-wave bands of one electron and the energies of filled bands."""
 
+import itertools
 import math
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy
+from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy, lowest_filling
 from qernel.hamiltonian.couplings import Family
 from qernel.hamiltonian.moire import MoirePotential
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell, supercell_of
@@ -107,3 +108,67 @@ def test_plane_waves_are_converged():
     few = bloch_orbitals(cell, 2 * DEPTH, PHASE).energies[:6]
     many = bloch_orbitals(cell, 2 * DEPTH, PHASE, shell=8.01).energies[:6]
     np.testing.assert_allclose(few, many, rtol=0, atol=1e-8)
+
+
+def lowest_by_class(bloch, cell, count, tried):
+    """Lowest energy of `count` orbitals at every total momentum, from all choices of the first `tried`."""
+    chosen = list(itertools.combinations(range(tried), count))
+    choices = np.array(chosen, int).reshape(len(chosen), count)
+    energies = bloch.energies[choices].sum(axis=1)
+    names = [cell.momentum_class(total) for total in bloch.momenta[choices].sum(axis=1)]
+    found = {}
+    for name, energy in zip(names, energies, strict=True):
+        found[name] = min(found.get(name, math.inf), energy)
+    return found
+
+
+@pytest.mark.parametrize("spins", [(1, 0), (3, 0), (5, 0), (1, 1), (3, 2), (0, 2)])
+@pytest.mark.parametrize("moire", [0.0, 0.3 * DEPTH])
+@pytest.mark.parametrize("cell", [supercell_of(3), supercell_of(4), Supercell(((3, 0), (0, 1)))])
+def test_lowest_filling_of_every_momentum_by_brute_force(cell, moire, spins):
+    bloch = bloch_orbitals(cell, moire, PHASE, (0.05, 0.1))
+    up, down = (lowest_by_class(bloch, cell, count, 14 if count < 5 else 13) for count in spins)
+    representative = {cell.momentum_class(label): label for label in cell.moire_points()}
+    expected = {}
+    for (a, first), (b, second) in itertools.product(up.items(), down.items()):
+        name = cell.momentum_class(representative[a] + representative[b])
+        expected[name] = min(expected.get(name, math.inf), first + second)
+    assert len(expected) == cell.cells
+    for name, label in representative.items():
+        filled = lowest_filling(bloch, cell, spins, tuple(label.tolist()))
+        assert tuple(len(set(chosen.tolist())) for chosen in filled) == spins
+        chosen = np.concatenate(filled)
+        assert cell.momentum_class(bloch.momenta[chosen].sum(axis=0)) == name
+        assert bloch.energies[chosen].sum() == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_lowest_filling_without_a_momentum_takes_the_lowest_levels():
+    bloch = bloch_orbitals(supercell_of(3), DEPTH, PHASE)
+    up, down = lowest_filling(bloch, supercell_of(3), (4, 2))
+    assert (up.tolist(), down.tolist()) == ([0, 1, 2, 3], [0, 1])
+
+
+@pytest.mark.parametrize("count", [7, 10, 15, 22])
+def test_fillings_far_from_the_lowest_levels_are_found(count):
+    """Free electrons have gaps of several shells at Gamma: all orbitals in reach must be tried."""
+    cell = Supercell(((2, 0), (0, 1)))
+    bloch = bloch_orbitals(cell, 0.0, 0.0)
+    expected = lowest_by_class_in_steps(bloch, cell, count)
+    for label in cell.moire_points():
+        filled, _ = lowest_filling(bloch, cell, (count, 0), tuple(label.tolist()))
+        assert len(set(filled.tolist())) == count
+        name = cell.momentum_class(label)
+        assert bloch.energies[filled].sum() == pytest.approx(expected[name], abs=1e-9)
+
+
+def lowest_by_class_in_steps(bloch, cell, count):
+    """In a cell of two momenta: the lowest `a` levels at one and the lowest `count - a` at the other."""
+    names = np.array([cell.momentum_class(label) for label in bloch.momenta])
+    points = [cell.momentum_class(label) for label in cell.moire_points()]
+    levels = [np.sort(bloch.energies[np.all(names == point, axis=1)]) for point in points]
+    labels, found = cell.moire_points(), {}
+    for a in range(count + 1):
+        name = cell.momentum_class(a * labels[0] + (count - a) * labels[1])
+        energy = levels[0][:a].sum() + levels[1][: count - a].sum()
+        found[name] = min(found.get(name, math.inf), energy)
+    return found
