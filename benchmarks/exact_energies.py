@@ -1,8 +1,8 @@
 """Exact energies of four electrons in 3 x 2 and six in 3 x 3 moiré cells, by sector of total momentum.
 
 For every depth and dielectric constant: the two lowest levels of each star of momenta, energy components of
-the lowest, and uncertainties, in meV per electron. The result is data of the package; it is written after
-every context, and contexts that it holds already are not calculated again.
+the lowest, and uncertainties, in meV per electron. The result is written after every context, and contexts
+that it holds already are not calculated again.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MATERIAL = {
     "moire_constant": 8.031,
 }
 SYSTEMS = {"4/6": (4, Supercell(((3, 0), (0, 2)))), "6/9": (6, supercell_of(9))}
-DATA = Path(__file__).parent.parent / "src/qernel/reference/data"
+HERE = Path(__file__).parent
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--dielectric", type=float, nargs="+", default=[5.0, 10.0])
     parser.add_argument("--determinants", type=int, default=40_000)
-    parser.add_argument("--out", type=Path, default=DATA)
+    parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
     for system in arguments.systems:
         path = arguments.out / f"exact_{system.replace('/', '_')}.json"

@@ -7,6 +7,7 @@ symmetries, and negative controls must show nothing. Every comparison is a row; 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +15,6 @@ from rich.console import Console
 
 import qernel
 from qernel.config import load_config
-from qernel.estimators import DEFAULT_OBSERVABLES
 from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
@@ -22,11 +22,8 @@ from qernel.runs import VERIFICATION, Run
 from qernel.verification.check import Check
 from qernel.verification.controls import check_no_jump
 from qernel.verification.hamiltonian import check_hamiltonian
-from qernel.verification.trained import check_trained, exact_pairs
+from qernel.verification.trained import check_trained, exact_energies_at
 from qernel.workflows import train_run
-
-_QUICK_DEPTHS = [0.7, 1.1, 1.5]  # none of them trained at
-_DEPTHS = [0.7, 0.9, 1.1, 1.3, 1.5]
 
 
 def verify(out: Path, console: Console, report: Callable[[Check], None], *, quick: bool) -> Run:
@@ -50,7 +47,7 @@ def verify_run(run: Run, report: Callable[[Check], None], *, points: int = 3) ->
     ranges = list(config.contexts.values())
     shares = (np.arange(points) + 0.5) / points if ranges else np.zeros(1)
     contexts = np.array([[low + share * (high - low) for low, high in ranges] for share in shares])
-    exact = exact_pairs(make_hamiltonian(config), contexts)
+    exact = exact_energies_at(make_hamiltonian(config), contexts, _DETERMINANTS)
     checks = []
     for check in check_trained(run.path.name, config, state, contexts, _EFFORT, exact, allowed=0.1):
         report(check)
@@ -67,21 +64,62 @@ def write_checks(run: Run, checks: list[Check]) -> None:
     (run.path / VERIFICATION).write_text(json.dumps(content, indent=1))
 
 
-_EFFORT = Effort(walkers=128, samples=60, observables=DEFAULT_OBSERVABLES)
+_EFFORT = Effort(walkers=128, samples=60)
+_DETERMINANTS = 20_000  # of exact diagonalization: some 0.01 meV per electron
+
+
+class _Model(NamedTuple):
+    """A model to train and compare: a preset with overrides."""
+
+    name: str
+    preset: str
+    overrides: tuple[str, ...]
+    depths: tuple[float, ...]  # none of them trained at
+    allowed: float  # above the exact energy, meV per electron
+
+
+def _stages(*stages: tuple[int, int]) -> str:
+    return f"training.stages=[{', '.join(f'{{steps={steps},contexts={n}}}' for steps, n in stages)}]"
+
+
+_QUICK = (_Model("pair", "pair", (_stages((200, 8)),), (0.7, 1.1, 1.5), 0.1),)
+_FULL = (
+    _Model("pair", "pair", (_stages((600, 8)),), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02),
+    _Model(
+        "pair-eps10", "pair", (_stages((600, 8)), "dielectric_constant=10"), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02
+    ),
+    *(
+        _Model(
+            f"{electrons}-electrons-eps{eps}",
+            "six-over-depth",
+            (
+                _stages((300, 4), (400, 8)),
+                f"electrons=[{electrons},0]",
+                f"cells={3 * electrons // 2}",
+                f"dielectric_constant={eps}",
+            ),
+            (0.7, 0.9),
+            0.1,
+        )
+        for electrons in (4, 6)
+        for eps in (5, 10)
+    ),
+)
 
 
 def _checks(out: Path, console: Console, *, quick: bool) -> Iterator[Check]:
     yield from check_hamiltonian(quick=quick)
     yield from check_no_jump()
-    for dielectric in [5.0] if quick else [5.0, 10.0]:
-        run = Run(out / ("pair" if dielectric == 5.0 else "pair-eps10"))
-        steps = 200 if quick else 600
-        stages = f"training.stages=[{{steps={steps},contexts=8}}]"
-        config = load_config("pair", [stages, f"system.dielectric_constant={dielectric}"])
+    for model in _QUICK if quick else _FULL:
+        config = load_config(model.preset, model.overrides)
+        run = Run(out / model.name)
         train_run(config, run, TrainingView(config, console))
         state, _ = run.state()
-        contexts = np.array([[depth] for depth in (_QUICK_DEPTHS if quick else _DEPTHS)])
-        exact = exact_pairs(make_hamiltonian(config), contexts)
-        allowed = 0.1 if quick else 0.02
-        group = f"2 electrons, 3 cells, eps {dielectric:g}"
-        yield from check_trained(group, config, state, contexts, _EFFORT, exact, allowed)
+        contexts = np.array([[depth] for depth in model.depths])
+        hamiltonian = make_hamiltonian(config)
+        exact = exact_energies_at(hamiltonian, contexts, _DETERMINANTS)
+        group = (
+            f"{hamiltonian.electrons} electrons in {hamiltonian.supercell.cells} cells,"
+            f" eps {config.system.dielectric_constant:g}"
+        )
+        yield from check_trained(group, config, state, contexts, _EFFORT, exact, model.allowed)

@@ -35,7 +35,7 @@ from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals
 
 with warnings.catch_warnings():  # of its own and its dependencies' deprecations
     warnings.simplefilter("ignore")
-    import kfac_jax
+    import kfac_jax  # pyright: ignore[reportMissingImports]
 
 _MEMORY = 0.95  # by which the averages A and G decay per step
 
@@ -112,7 +112,10 @@ def _curvature() -> kfac_jax.BlockDiagonalCurvature:
         default_estimation_mode="fisher_curvature_prop",
         # No masking: outputs that nothing depends on, as attention's of one electron, are no padding.
         layer_tag_to_block_ctor={
-            "repeated_dense": functools.partial(kfac_jax.RepeatedDenseKroneckerFactored, use_masking=False),
+            "repeated_dense": functools.partial(
+                kfac_jax.RepeatedDenseKroneckerFactored,
+                use_masking=False,  # pyright: ignore[reportCallIssue]
+            ),
             "orbitals": functools.partial(_OrbitalBlock, use_masking=False),
         },
         auto_register_kwargs={"register_only_generic": True},

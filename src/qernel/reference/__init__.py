@@ -3,8 +3,8 @@
 In meV per electron at one context: `exact_pair`, the exact ground state of two spin-polarized electrons to
 1e-4 meV; `exact_energies`, of up to seven to about 0.01; and `hartree_fock_energy`, the lowest single
 determinant of any number. `exact_pair_energies`, `exact_sectors` and `lowest_determinant` work from the
-dimensionless couplings. `plane_wave_energy` and two fits of the thermodynamic limit serve the electron gas, at
-zero moiré depth. Non-interacting electrons of any number are in `qernel.hamiltonian.bands`.
+dimensionless couplings. `plane_wave_energy` and two fits of the thermodynamic limit serve the electron gas,
+at zero moiré depth. Non-interacting electrons of any number are in `qernel.hamiltonian.bands`.
 """
 
 from qernel.reference.electron_gas import (

@@ -43,6 +43,7 @@ from qernel.reference.two_electrons import ground_state
 DETERMINANTS = 100_000  # of a sector, unless told otherwise
 _MOST_DETERMINANTS = 2_000_000  # some 4 GB
 _MOST_CELLS = 12
+_TERMS = ("kinetic", "moire", "coulomb")
 _ORBITALS = 12  # at each crystal momentum
 _FIRST = 10_000  # determinants of the calculation that the orbitals are refined with
 _SHARE_OF_PAIR = 0.2  # in the refined density matrix, for orbitals that a small calculation cannot see
@@ -128,7 +129,7 @@ def exact_energies(
         raise ValueError(
             f"exact energies are for spin-polarized electrons, spins (n, 0), not {hamiltonian.spins}"
         )
-    if hamiltonian.components != ("kinetic", "moire", "coulomb"):
+    if hamiltonian.components != _TERMS:
         raise ValueError(f"exact diagonalization does not know all of {hamiltonian.components}")
     couplings = hamiltonian.family.couplings(context)
     sectors = exact_sectors(
@@ -142,6 +143,12 @@ def exact_energies(
     )
     ground = min(sectors, key=lambda sector: sector.energies[0])
     return per_electron(ground, hamiltonian.electrons, float(couplings.energy_unit))
+
+
+def has_exact_sectors(hamiltonian: Hamiltonian) -> bool:
+    """Whether `exact_energies` treats this Hamiltonian."""
+    few = 2 <= hamiltonian.electrons <= MOST_ELECTRONS and hamiltonian.spins[1] == 0
+    return few and hamiltonian.supercell.cells <= _MOST_CELLS and hamiltonian.components == _TERMS
 
 
 def per_electron(sector: ExactSector, electrons: int, energy_unit: float) -> dict:

@@ -10,13 +10,12 @@ import numpy as np
 from qernel.config import Config
 from qernel.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.measurement import Effort, Measurement
+from qernel.reference.few_electrons import exact_sectors, has_exact_sectors
 from qernel.reference.two_electrons import exact_pair_energies, has_exact_pair
 from qernel.sweep import nearest_walkers
 from qernel.training.step import TrainingState, couplings_of
 from qernel.verification.check import Check
 from qernel.verification.wavefunction import check_wavefunction
-
-_DEGENERATE = 1e-3  # meV per electron: sectors as low as the ground state
 
 
 class Exact(NamedTuple):
@@ -34,7 +33,9 @@ class Exact(NamedTuple):
 
     @property
     def ground_sectors(self) -> list[tuple[int, int]]:
-        return [label for label, energy in self.energies.items() if energy < self.ground + _DEGENERATE]
+        """Sectors whose lowest energy cannot be told from the ground state's."""
+        close = 1e-3 + 2 * self.uncertainty
+        return [label for label, energy in self.energies.items() if energy < self.ground + close]
 
 
 def check_trained(
@@ -94,11 +95,40 @@ def check_trained(
     yield from check_wavefunction(group, state.model, hamiltonian, couplings, electrons, tolerance)
 
 
-def exact_pairs(hamiltonian: Hamiltonian, contexts: np.ndarray) -> list[Exact | None]:
-    """Exact diagonalization of two polarized electrons at each context; None where it does not apply."""
-    if not has_exact_pair(hamiltonian):
-        return [None] * len(contexts)
-    return [_exact_pair(hamiltonian, context) for context in contexts]
+def exact_energies_at(
+    hamiltonian: Hamiltonian, contexts: np.ndarray, determinants: int
+) -> list[Exact | None]:
+    """Exact diagonalization of few polarized electrons at each context; None where it does not apply.
+
+    Two electrons take a second, four or six a minute or two for each context, with so many `determinants`.
+    """
+    if has_exact_pair(hamiltonian):
+        return [_exact_pair(hamiltonian, context) for context in contexts]
+    if has_exact_sectors(hamiltonian):
+        return [_exact_sectors(hamiltonian, context, determinants) for context in contexts]
+    return [None] * len(contexts)
+
+
+def _exact_sectors(hamiltonian: Hamiltonian, context: np.ndarray, determinants: int) -> Exact:
+    couplings = hamiltonian.family.couplings(jnp.asarray(context))
+    sectors = exact_sectors(
+        hamiltonian.supercell,
+        hamiltonian.electrons,
+        float(couplings.moire),
+        float(couplings.phase),
+        float(couplings.coulomb),
+        np.asarray(couplings.twist),
+        determinants=determinants,
+    )
+    unit = float(couplings.energy_unit) / hamiltonian.electrons
+    lowest = min(sectors, key=lambda sector: sector.energies[0])
+    return Exact(
+        energies={sector.momentum: unit * float(sector.energies[0]) for sector in sectors},
+        moire=unit * lowest.moire,
+        uncertainty=unit * lowest.uncertainty,
+        moire_uncertainty=unit * lowest.component_uncertainty,
+        source=f"exact diagonalization, {lowest.determinants} determinants, extrapolated",
+    )
 
 
 def _exact_pair(hamiltonian: Hamiltonian, context: np.ndarray) -> Exact:
