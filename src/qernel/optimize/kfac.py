@@ -116,7 +116,10 @@ def _curvature() -> kfac_jax.BlockDiagonalCurvature:
                 kfac_jax.RepeatedDenseKroneckerFactored,
                 use_masking=False,  # pyright: ignore[reportCallIssue]
             ),
-            "orbitals": functools.partial(_OrbitalBlock, use_masking=False),
+            "orbitals": functools.partial(
+                _OrbitalBlock,
+                use_masking=False,  # pyright: ignore[reportCallIssue]
+            ),
         },
         auto_register_kwargs={"register_only_generic": True},
     )
