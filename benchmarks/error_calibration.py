@@ -3,7 +3,8 @@
 One electron in one moiré cell with a fresh, conditioned wavefunction: its energies are integrals over two
 coordinates, known to five digits by quadrature. Many short runs of `Measurement`, with few moves between
 samples so that these are correlated, give as many independent estimates. An interval of one standard error
-should hold the exact value in 68% of them, one of 1.96 in 95%.
+should hold the exact value in 68% of them, one of 1.96 in 95%. Those of the variance hold it less often: at a
+node psi ~ r and E_L ~ 1/r, and the fourth moment of E_L, the error of its variance, diverges logarithmically.
 """
 
 import argparse

@@ -41,10 +41,10 @@ def test_opposite_spins_do_not_see_each_other(system, plane_waves, grid, exactly
 
 
 def test_pairs_are_counted_by_spin_at_their_nearest_image(system, plane_waves, samples_of, scattered):
-    cell = Supercell(((2, 0), (0, 3)))  # oblique: rounding fractions alone misses nearest images
+    cell = supercell_of(3)  # hexagonal: rounding fractions alone misses nearest images
     observable = PairCorrelation(system(cell, (2, 1)))
     hamiltonian = observable.hamiltonian
-    electrons = np.asarray(scattered(hamiltonian, 40))
+    electrons = np.asarray(scattered(hamiltonian, 100))
     moved = electrons + np.random.default_rng(0).integers(-2, 3, electrons.shape) @ cell.vectors
     model = plane_waves(hamiltonian, ((0, 0), (1, 0)), ((0, 0),))
     samples, _ = samples_of(observable, model, moved)
@@ -52,7 +52,7 @@ def test_pairs_are_counted_by_spin_at_their_nearest_image(system, plane_waves, s
     width = distance[1] - distance[0]
     images = integer_grid(6) @ cell.vectors
     for name, pairs in (("pair_correlation", [(0, 1)]), ("pair_correlation_opposite", [(0, 2), (1, 2)])):
-        expected = np.zeros((40, len(distance)))
+        expected = np.zeros((100, len(distance)))
         for walker, r in enumerate(electrons):
             for i, j in pairs:
                 index = int(np.linalg.norm(r[i] - r[j] + images, axis=1).min() / width)

@@ -148,27 +148,34 @@ def test_lowest_filling_without_a_momentum_takes_the_lowest_levels():
     assert (up.tolist(), down.tolist()) == ([0, 1, 2, 3], [0, 1])
 
 
-@pytest.mark.parametrize("count", [7, 10, 15, 22])
-def test_fillings_far_from_the_lowest_levels_are_found(count):
-    """Free electrons have gaps of several shells at Gamma: all orbitals in reach must be tried."""
-    cell = Supercell(((2, 0), (0, 1)))
-    bloch = bloch_orbitals(cell, 0.0, 0.0)
-    expected = lowest_by_class_in_steps(bloch, cell, count)
+def lowest_by_occupation(bloch, cell, count):
+    """As `lowest_by_class`: every number of electrons at every crystal momentum, in its lowest levels."""
+    names = np.array([cell.momentum_class(label) for label in bloch.momenta])
+    labels, found = cell.moire_points(), {}
+    levels = [
+        np.cumsum([0.0, *bloch.energies[np.all(names == cell.momentum_class(label), axis=1)]])
+        for label in labels
+    ]
+    for numbers in itertools.product(range(count + 1), repeat=len(labels)):
+        if sum(numbers) == count:
+            name = cell.momentum_class(np.array(numbers) @ labels)
+            energy = sum(level[number] for level, number in zip(levels, numbers, strict=True))
+            found[name] = min(found.get(name, math.inf), energy)
+    return found
+
+
+@pytest.mark.parametrize("moire", [0.0, 1.0, DEPTH])
+@pytest.mark.parametrize(
+    ("cell", "count"),
+    [(Supercell(((2, 0), (0, 1))), 7), (Supercell(((2, 0), (0, 1))), 13), (supercell_of(3), 8)],
+)
+def test_lowest_fillings_reach_across_gaps(cell, count, moire):
+    """Eight free electrons in three cells: Gamma has one low level where K and K' have three each."""
+    bloch = bloch_orbitals(cell, moire, PHASE)
+    expected = lowest_by_occupation(bloch, cell, count)
     for label in cell.moire_points():
         filled, _ = lowest_filling(bloch, cell, (count, 0), tuple(label.tolist()))
         assert len(set(filled.tolist())) == count
-        name = cell.momentum_class(label)
+        name = cell.momentum_class(bloch.momenta[filled].sum(axis=0))
+        assert name == cell.momentum_class(label)
         assert bloch.energies[filled].sum() == pytest.approx(expected[name], abs=1e-9)
-
-
-def lowest_by_class_in_steps(bloch, cell, count):
-    """In a cell of two momenta: the lowest `a` levels at one and the lowest `count - a` at the other."""
-    names = np.array([cell.momentum_class(label) for label in bloch.momenta])
-    points = [cell.momentum_class(label) for label in cell.moire_points()]
-    levels = [np.sort(bloch.energies[np.all(names == point, axis=1)]) for point in points]
-    labels, found = cell.moire_points(), {}
-    for a in range(count + 1):
-        name = cell.momentum_class(a * labels[0] + (count - a) * labels[1])
-        energy = levels[0][:a].sum() + levels[1][: count - a].sum()
-        found[name] = min(found.get(name, math.inf), energy)
-    return found

@@ -80,7 +80,10 @@ class _Fillings:
 
     def __init__(self, energies: np.ndarray, momenta: np.ndarray, minus: np.ndarray, count: int):
         points = len(minus)
-        tried = min(len(energies), count + 2 * points)
+        # A crystal momentum may have a gap where the others have levels: the orbitals that are tried hold
+        # two more at every momentum than the lowest filling of all takes there.
+        filled = np.bincount(momenta[:count], minlength=points)
+        tried = 1 + max(int(np.flatnonzero(momenta == k)[: filled[k] + 2][-1]) for k in range(points))
         lowest = np.full((count + 1, points), np.inf)
         lowest[0, minus[0, 0]] = 0.0
         self._taken = np.zeros((tried, count + 1, points), bool)
