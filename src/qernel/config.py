@@ -115,10 +115,20 @@ class ModelConfig(_Section):
     sector: Literal["free", "lowest"] | tuple[int, int] = Field(
         default="lowest",
         description="total crystal momentum that psi keeps exactly: 'lowest' is that of non-interacting"
-        " electrons, [n1, n2] names one in supercell reciprocal vectors, 'free' lets momenta mix",
+        " electrons, [n1, n2] names one in supercell reciprocal vectors, 'free' lets momenta mix (the default"
+        " of the baselines and of free orbitals)",
     )
     jastrow: bool = Field(default=True, description="pair Jastrow factor with the Coulomb cusp")
     real: bool = Field(default=False, description="real psi; needs free orbitals and no twist")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_sector(cls, given):
+        """Without a choice, momenta are free where nothing could keep them."""
+        if not isinstance(given, dict) or "sector" in given:
+            return given
+        kept = given.get("ansatz", "qernel") == "qernel" and given.get("orbitals", "bloch") == "bloch"
+        return given if kept and given.get("moire_features", True) else {**given, "sector": "free"}
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -22,7 +22,7 @@ def test_stream_keeps_its_size_at_any_depth(tiny, scattered, layers):
         x = model.embed(model.features(electrons))
         embedding = model.context(jnp.zeros(1))
         for block in model.blocks:
-            x = block(x, embedding)
+            x = block(x, embedding, None)
         return x
 
     # Features are sines and cosines, of mean square 1/2, so the embedding's variance is about 1/2.

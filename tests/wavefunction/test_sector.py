@@ -22,7 +22,7 @@ def log_psi(model, hamiltonian, electrons):
 CASES = [
     ("cells=3", "sector=lowest"),
     ("cells=4", "sector=[1,0]"),
-    ("cells=4", "sector=[-1,3]", "electrons=[3,0]", "moire_features=false"),
+    ("cells=4", "sector=[-1,3]", "electrons=[3,0]"),
     ("cells=3", "sector=[0,0]", "electrons=[1,2]", "layers=2", "groups=2", "jastrow=false"),
 ]
 
@@ -55,7 +55,7 @@ def test_other_common_translations_are_no_symmetry(tiny, generic, scattered):
 
 
 def test_free_sector_mixes_momenta(tiny, generic, scattered):
-    model, hamiltonian = generic(tiny())
+    model, hamiltonian = generic(tiny("sector=free"))
     electrons = scattered(hamiltonian, 4)
     change = log_psi(model, hamiltonian, electrons + MOIRE_VECTORS[0]) - log_psi(
         model, hamiltonian, electrons
@@ -115,12 +115,27 @@ def test_attention_sees_displacements_only(tiny, generic):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("ansatz=psiformer", "a fixed sector needs ansatz = 'qernel'"),
-        ("orbitals=free", "a fixed sector needs ansatz = 'qernel'"),
-        ("head_size=3", "even head size"),
+        ("ansatz=psiformer", "sector = 'free' is the only one"),
+        ("orbitals=free", "sector = 'free' is the only one"),
+        ("moire_features=false", "leaves no features"),
+        ("head_size=3", "even head_size"),
         ("sector=highest", "sector"),
     ],
 )
 def test_impossible_sectors_are_errors(override, message, tiny):
     with pytest.raises(UserError, match=message):
         tiny("sector=lowest", override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sector"),
+    [
+        ((), "lowest"),
+        (("ansatz=psiformer",), "free"),
+        (("orbitals=free",), "free"),
+        (("moire_features=false",), "free"),
+        (("sector=[1,0]",), (1, 0)),
+    ],
+)
+def test_default_sector_is_fixed_where_it_can_be(overrides, sector, tiny):
+    assert tiny(*overrides).model.sector == sector
