@@ -66,14 +66,14 @@ def interacting(tiny, generic):
 def test_cusp_cancels_the_divergence_of_the_repulsion(interacting, scattered, pair):
     model, hamiltonian, couplings = interacting
     electrons = np.array(scattered(hamiltonian, 1)[0])
-    gaps = np.array([1e-3, 5e-4, 2.5e-4, 1.25e-4, *[1.0] * 4])
+    gaps = np.array([4e-5, 2e-5, 1e-5, 5e-6, *[1.0] * 4])
     batch = np.tile(electrons, (8, 1, 1))
     batch[:, pair[1]] = batch[:, pair[0]] + gaps[:, None] * np.array([0.8, 0.6])
     energies = measure(model, hamiltonian, jnp.asarray(batch), couplings)
     u = float(couplings.coulomb)
     total, coulomb = np.asarray(energies.total.real)[:4], np.asarray(energies.components[:4, 2])
     assert coulomb[3] - coulomb[0] == pytest.approx(u * (1 / gaps[3] - 1 / gaps[0]), rel=1e-3)
-    # What is left is linear in r; a cusp wrong by one percent would leave 0.01 u / r = 850.
+    # What is left is linear in r; a cusp wrong by one percent would leave 0.01 u / r = 20,000.
     assert np.ptp(total) < 1.0 + 1e-3 * abs(total).max()
 
 

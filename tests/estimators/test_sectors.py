@@ -78,7 +78,7 @@ def test_ansatz_of_one_sector_has_all_its_weight_there(sector, tiny, generic, sa
 
 
 def test_free_ansatz_spreads_over_sectors_that_add_up_to_one(tiny, generic, samples_of, scattered):
-    model, hamiltonian = generic(tiny())
+    model, hamiltonian = generic(tiny("sector=free"))
     observable = MomentumSectors(hamiltonian)
     weights = samples_of(observable, model, scattered(hamiltonian, 16), (1.2,))[0]["sector_weight"]
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-9)
