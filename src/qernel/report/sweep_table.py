@@ -49,7 +49,9 @@ def sweep_table(data: xarray.Dataset, name: str, folder: Folder, flags: Flags) -
 
 
 def _data(data: xarray.Dataset, flags: Flags) -> Data:
-    table = columns(data, [str(name) for name in data.data_vars if name != "density"])
+    table = columns(
+        data, [str(name) for name, each in data.data_vars.items() if each.dims == data["energy"].dims]
+    )
     remarks = ["; ".join(flag.text for flag in flags.get(index, ())) for index in indices(data)]
     rows = [[*row, remark] for row, remark in zip(table.rows, remarks, strict=True)]
     return Data([*table.header, "remark"], rows)
