@@ -43,7 +43,7 @@ for depth in DEPTHS:
     exact, uncertainty = float(at["exact_energy"]), float(at["exact_uncertainty"])
     print(
         f"{depth:5.2f}   {energy:8.3f} ± {error:5.3f}   {exact:10.5f} ± {uncertainty:7.5f}"
-        f"   {energy - exact:6.3f} ± {error:5.3f}   {float(at['r_hat']):.3f}"
+        f"   {energy - exact:6.3f} ± {error:5.3f}   {float(at['energy_r_hat']):.3f}"
     )
 
 # The same weights as a function of configuration and context.
