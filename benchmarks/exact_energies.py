@@ -1,4 +1,4 @@
-"""Exact energies of four electrons in 3 x 2 and six in 3 x 3 moiré cells, by sector of total momentum.
+"""Exact energies of four electrons in six moiré cells and six in nine, by sector of total momentum.
 
 For every depth and dielectric constant: the two lowest levels of each star of momenta, energy components of
 the lowest, and uncertainties, in meV per electron. The result is written after every context, and contexts
@@ -12,7 +12,7 @@ from pathlib import Path
 from environment import environment
 
 from qernel.hamiltonian import Family
-from qernel.lattice import Supercell, supercell_of
+from qernel.lattice import supercell_of
 from qernel.reference.few_electrons import exact_sectors, per_electron
 from qernel.reference.stars import stars
 
@@ -22,7 +22,7 @@ MATERIAL = {
     "effective_mass": 0.35,
     "moire_constant": 8.031,
 }
-SYSTEMS = {"4/6": (4, Supercell(((3, 0), (0, 2)))), "6/9": (6, supercell_of(9))}
+SYSTEMS = {"4/6": (4, supercell_of(6)), "6/9": (6, supercell_of(9))}
 HERE = Path(__file__).parent
 
 

@@ -1,4 +1,4 @@
-"""The command line: qernel demo | presets | train | sweep | report | show."""
+"""The command line: qernel demo | presets | train | sweep | compare | report | verify | show."""
 
 import re
 import sys
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import qernel
+from qernel.comparison import compare, crossings, momentum
 from qernel.config import Config, UserError, load_config, preset_names
 from qernel.estimators import OBSERVABLES
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
@@ -20,9 +21,9 @@ from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.shipped import copy_model, shipped_models
-from qernel.tables import sweep_table
+from qernel.tables import comparison_table, sweep_table, with_error
 from qernel.wavefunction import count_parameters, wavefunction_shapes
-from qernel.workflows import sweep_run, train_run
+from qernel.workflows import compare_runs, sweep_run, train_run, write_sweep
 
 app = App(
     name="qernel",
@@ -132,6 +133,51 @@ def sweep(
         )
     _warn_outside(this.config(), values)
     console.print(sweep_table(data))
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="compare")
+def compare_command(
+    *runs: Path,
+    over: list[str],
+    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
+    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    out: Path = Path("runs/comparisons"),
+) -> None:
+    """Sweep several models of one system: which lies lowest where, and where they cross.
+
+    Models may differ in sector, seed, ansatz or training. Each sweep is also kept in its own run.
+
+    Parameters
+    ----------
+    runs
+        Two runs or more, or names of shipped models.
+    over
+        name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
+    out
+        Where the comparison is written, as comparison-NNN.nc.
+    """
+    if len(runs) < 2:
+        raise UserError("compare needs two runs or more")
+    values = dict(_parse_range(text) for text in over)
+    effort = Effort(walkers=walkers, samples=samples, seed=seed)
+    with console.status("measuring ...") as status:
+        sweeps = compare_runs(
+            [_open(run) for run in runs],
+            values,
+            effort,
+            lambda done, total: status.update(f"measured {done} of {total} contexts"),
+        )
+    data = compare(sweeps)
+    console.print(comparison_table(data))
+    for name, each in sweeps.items():
+        console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
+    if len(values) == 1:
+        for crossing in crossings(data):
+            at = with_error(crossing.value, crossing.error)
+            console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
+    path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 

@@ -171,6 +171,11 @@ class TrainingConfig(_Section):
     """Sampling and schedule."""
 
     seed: int = Field(default=0, ge=0)
+    start: str | None = Field(
+        default=None,
+        description="run or shipped model to start from instead of random weights; orbitals, too, where both"
+        " fill the same ones",
+    )
     walkers: int = Field(default=256, ge=4, description="walkers in all, shared evenly by the contexts")
     moves: int = Field(default=10, ge=1, description="Metropolis moves between optimization steps")
     burn_in: int = Field(default=300, ge=0, description="moves before the first step")

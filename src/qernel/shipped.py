@@ -2,6 +2,7 @@
 
 import shutil
 from importlib.resources import files
+from pathlib import Path
 
 from qernel.config import UserError
 from qernel.runs import Run
@@ -17,6 +18,12 @@ def shipped_model(name: str) -> Run:
     if name not in shipped_models():
         raise UserError(f"no shipped model '{name}'; there are {', '.join(shipped_models()) or 'none'}")
     return Run(str(files("qernel").joinpath("models", name)))
+
+
+def find_run(path: str | Path) -> Run:
+    """The run at `path`, or the shipped model of this name, to read from."""
+    run = Run(path)
+    return shipped_model(str(path)) if not run.exists() and str(path) in shipped_models() else run
 
 
 def copy_model(name: str, run: Run) -> None:

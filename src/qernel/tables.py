@@ -40,3 +40,22 @@ def sweep_table(data: xarray.Dataset) -> Table:
             cells += [f"{values['exact_energy']:.3f}", with_error(excess, values["energy_error"])]
         table.add_row(*cells, f"{values['energy_r_hat']:.3f}")
     return table
+
+
+def comparison_table(data: xarray.Dataset) -> Table:
+    """Energies of several models, the lowest one of each context in bold."""
+    swept = [str(name) for name in data["lowest"].dims]
+    title = "energies in meV per electron, standard errors in brackets, the lowest in bold"
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in (*(name.replace("moire_", "") for name in swept), *data["model"].values):
+        table.add_column(str(name), justify="right", no_wrap=True)
+    for index in np.ndindex(data["lowest"].shape):
+        point = data.isel(dict(zip(swept, index, strict=True)))
+        cells = [f"{float(point[name]):.4g}" for name in swept]
+        for name, energy, error in zip(
+            data["model"].values, point["energy"].values, point["energy_error"].values, strict=True
+        ):
+            text = with_error(float(energy), float(error))
+            cells.append(f"[bold]{text}[/bold]" if name == point["lowest"] else text)
+        table.add_row(*cells)
+    return table

@@ -12,8 +12,7 @@ from jaxtyping import Array, Float
 from qernel.config import Config, UserError
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.measurement import Effort
-from qernel.runs import Run
-from qernel.shipped import shipped_model, shipped_models
+from qernel.shipped import find_run
 from qernel.sweep import sweep
 from qernel.training.step import TrainingState
 from qernel.wavefunction.base import LogPsi, Wavefunction
@@ -73,8 +72,6 @@ def load(path: str | Path) -> Trained:
 
     Raises UserError if it is neither.
     """
-    run = Run(path)
-    if not run.exists() and str(path) in shipped_models():
-        run = shipped_model(str(path))
+    run = find_run(path)
     state, _ = run.state()
     return Trained(state, make_hamiltonian(run.config()), run.config())

@@ -5,16 +5,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import equinox as eqx
 import numpy as np
 import xarray
 
-from qernel.config import Config
+from qernel.config import Config, UserError
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
+from qernel.shipped import find_run
 from qernel.sweep import sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.loop import train
+from qernel.training.step import TrainingState
+from qernel.training.transfer import taken_over
 
 
 def train_run(config: Config, run: Run, view: TrainingView, minutes: float | None = None) -> bool:
@@ -26,6 +30,8 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
     state, complaints = run.state()
     for complaint in complaints:
         view.note(complaint)
+    if config.training.start and int(state.step) == 0:
+        state = _start_from(config.training.start, config, state)
     run.forget_after(int(state.step))
     if int(state.step) >= config.training.steps:
         view.note(f"{run.path} is finished: {int(state.step)} steps; raise training.stages to go on")
@@ -62,16 +68,62 @@ def sweep_run(
     return data, write_sweep(data, run.sweep_directory)
 
 
-def write_sweep(data: xarray.Dataset, directory: Path) -> Path:
-    """Write netCDF under the first free name sweep-NNN.nc; never over an existing file."""
+def compare_runs(
+    runs: Sequence[Run],
+    over: Mapping[str, Sequence[float]],
+    effort: Effort,
+    progress: Callable[[int, int], None],
+) -> dict[str, xarray.Dataset]:
+    """Sweep several runs of one system at the same contexts; each sweep is written to its own run.
+
+    Returns the sweeps by the runs' names. Raises UserError where systems or contexts differ.
+    """
+    first = runs[0].config()
+    for run in runs[1:]:
+        here, there = run.config().system.model_dump(), first.system.model_dump()
+        for key in there:
+            if key not in over and here[key] != there[key]:
+                raise UserError(
+                    f"{run.path} has system.{key} = {here[key]!r}, {runs[0].path} {there[key]!r}:"
+                    " only runs of one system can be compared"
+                )
+        if list(run.config().contexts) != list(first.contexts):
+            raise UserError(f"{run.path} and {runs[0].path} have different contexts")
+    names = [run.path.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in runs]
+    found = {}
+    for number, (name, run) in enumerate(zip(names, runs, strict=True)):
+        found[name], _ = sweep_run(
+            run, over, effort, lambda done, total, n=number: progress(n * total + done, len(runs) * total)
+        )
+    return found
+
+
+def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> Path:
+    """Write netCDF under the first free name NAME-NNN.nc; never over an existing file."""
     directory.mkdir(parents=True, exist_ok=True)
-    used = {path.stem for path in directory.glob("sweep-*.nc")}
-    number = next(n for n in range(1, 10**6) if f"sweep-{n:03d}" not in used)
-    path = directory / f"sweep-{number:03d}.nc"
+    used = {path.stem for path in directory.glob(f"{name}-*.nc")}
+    number = next(n for n in range(1, 10**6) if f"{name}-{n:03d}" not in used)
+    path = directory / f"{name}-{number:03d}.nc"
     partial = path.with_suffix(".partial")
     data.to_netcdf(partial, engine="scipy")
     partial.rename(path)
     return path
+
+
+def _start_from(name: str, config: Config, state: TrainingState) -> TrainingState:
+    """`state` with the wavefunction of another run. Raises UserError if it has another architecture."""
+    run = find_run(name)
+    source, _ = run.state()
+    if list(run.config().contexts) != list(config.contexts):
+        there = ", ".join(run.config().contexts) or "none"
+        raise UserError(f"training.start = '{name}': its contexts ({there}) are not those asked for")
+    try:
+        model = taken_over(state.model, source.model)  # pyright: ignore[reportArgumentType]
+    except ValueError as error:
+        raise UserError(f"training.start = '{name}' has another architecture: {error}") from None
+    return eqx.tree_at(lambda s: s.model, state, model)
 
 
 class _StopSignals:

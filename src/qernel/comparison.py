@@ -1,0 +1,73 @@
+"""Several models of one family: which lies lowest where, and where they cross.
+
+By the variational principle the lowest energy is the best estimate at every context. Models of different
+total momentum are orthogonal, so that each bounds the ground state of its own sector, and a crossing of two
+is a transition of the first order.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+
+
+class Crossing(NamedTuple):
+    """The lowest model changes from `before` to `after` where the parameter has this value."""
+
+    before: str
+    after: str
+    value: float
+    error: float  # statistical, of a straight line between two contexts
+
+
+def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
+    """Energies of the named sweeps side by side, and the lowest.
+
+    The dataset has `energy` and `energy_error` over (model, *swept), `lowest`, the lowest model's name, and
+    `lowest_energy` with its error. Sweeps of the same contexts only.
+    """
+    shared = ["energy", "energy_error"]
+    data = xarray.concat(
+        [each[shared] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
+    ).assign_coords(model=list(sweeps))
+    index = data["energy"].argmin("model")
+    data["lowest"] = data["model"][index].drop_vars("model")
+    data["lowest"].attrs = {"long_name": "name of the model of lowest energy"}
+    for name in shared:
+        data[f"lowest_{name}"] = data[name].isel(model=index).drop_vars("model")
+    data["lowest_energy"].attrs["long_name"] = "lowest energy per electron of all models"
+    first = next(iter(sweeps.values()))
+    kept = ("program", "electrons", "moire_cells")
+    data.attrs = {"title": "comparison of QERNEL sweeps"} | {
+        name: value for name, value in first.attrs.items() if name in kept or name.startswith("system_")
+    }
+    return data
+
+
+def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:
+    """Label of the total momentum that holds more than 95% of psi at every context; None if none does."""
+    if "sector_weight" not in sweep:
+        return None
+    weight = sweep["sector_weight"]
+    least = weight.min([dim for dim in weight.dims if dim != "sector"])
+    best = least.isel(sector=int(least.argmax("sector")))
+    return (int(best["sector_1"]), int(best["sector_2"])) if float(best) > 0.95 else None
+
+
+def crossings(data: xarray.Dataset) -> list[Crossing]:
+    """Where the lowest model changes along the one parameter of a comparison."""
+    (dim,) = data["lowest"].dims
+    x, names = data[dim].values, data["lowest"].values
+    found = []
+    for i in np.flatnonzero(names[1:] != names[:-1]):
+        before, after = str(names[i]), str(names[i + 1])
+        pair = data.isel({dim: [i, i + 1]})
+        gap = (pair["energy"].sel(model=after) - pair["energy"].sel(model=before)).values
+        error = np.hypot(*(pair["energy_error"].sel(model=name).values for name in (before, after)))
+        width = x[i + 1] - x[i]
+        share = gap[0] / (gap[0] - gap[1])
+        # d share / d gap_0 = -gap_1 / (gap_0 - gap_1)^2, d share / d gap_1 = gap_0 / (gap_0 - gap_1)^2
+        slope = np.hypot(gap[1] * error[0], gap[0] * error[1]) / (gap[0] - gap[1]) ** 2
+        found.append(Crossing(before, after, float(x[i] + width * share), float(width * slope)))
+    return found

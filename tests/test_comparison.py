@@ -1,0 +1,105 @@
+"""The lower envelope of several models, and where they cross."""
+
+import numpy as np
+import pytest
+import xarray
+
+from qernel.cli import main
+from qernel.comparison import compare, crossings, momentum
+from qernel.runs import Run
+
+
+def sweep_of(energy, error, weight=None):
+    depth = np.linspace(0.8, 1.4, len(energy))
+    data = xarray.Dataset(
+        {
+            "energy": ("moire_depth", energy),
+            "energy_error": ("moire_depth", np.broadcast_to(error, np.shape(energy))),
+        },
+        coords={"moire_depth": depth},
+        attrs={"electrons": 6, "system_dielectric_constant": 5.0, "training_step": 3},
+    )
+    if weight is not None:
+        data["sector_weight"] = (("moire_depth", "sector"), weight)
+        data = data.assign_coords(sector_1=("sector", [0, -1]), sector_2=("sector", [0, 1]))
+    return data
+
+
+def test_the_lowest_is_taken_at_every_context_with_its_error():
+    data = compare({"a": sweep_of([0.0, 1.0, 2.0], 0.1), "b": sweep_of([0.5, 0.9, 1.5], 0.2)})
+    assert data["lowest"].values.tolist() == ["a", "b", "b"]
+    np.testing.assert_array_equal(data["lowest_energy"], [0.0, 0.9, 1.5])
+    np.testing.assert_array_equal(data["lowest_energy_error"], [0.1, 0.2, 0.2])
+    assert data.attrs["system_dielectric_constant"] == 5.0
+    assert "training_step" not in data.attrs
+
+
+def test_sweeps_of_other_contexts_are_refused():
+    with pytest.raises(ValueError, match=r"align|join"):
+        compare({"a": sweep_of([0.0, 1.0], 0.1), "b": sweep_of([0.0, 1.0, 2.0], 0.1)})
+
+
+def test_straight_lines_cross_where_they_do():
+    depth = np.linspace(0.8, 1.4, 4)  # 0.8, 1.0, 1.2, 1.4
+    flat, falling = np.zeros(4), 3.0 * (1.05 - depth)
+    (found,) = crossings(compare({"flat": sweep_of(flat, 0.01), "falling": sweep_of(falling, 0.02)}))
+    assert (found.before, found.after) == ("flat", "falling")
+    assert found.value == pytest.approx(1.05, abs=1e-12)
+
+
+def test_the_error_of_a_crossing_is_its_scatter():
+    depth = np.linspace(0.8, 1.4, 4)
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(2000):
+        flat, falling = 0.01 * random.normal(size=4), 3 * (1.09 - depth) + 0.02 * random.normal(size=4)
+        found += crossings(compare({"a": sweep_of(flat, 0.01), "b": sweep_of(falling, 0.02)}))
+    assert len(found) == 2000
+    assert np.std([each.value for each in found]) == pytest.approx(found[0].error, rel=0.06)
+
+
+def test_models_that_do_not_cross():
+    assert crossings(compare({"a": sweep_of([0.0, 0.0], 0.1), "b": sweep_of([1.0, 1.0], 0.1)})) == []
+
+
+def test_a_model_has_a_momentum_where_one_sector_holds_it_everywhere():
+    assert momentum(sweep_of([0.0, 1.0], 0.1, [[0.0, 1.0], [0.02, 0.98]])) == (-1, 1)
+    assert momentum(sweep_of([0.0, 1.0], 0.1, [[0.0, 1.0], [1.0, 0.0]])) is None
+    assert momentum(sweep_of([0.0, 1.0], 0.1)) is None
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for name, overrides in {"one": [], "two": ["training.seed=1"], "eps": ["dielectric_constant=7"]}.items():
+        stages = "training.stages=[{steps=1,contexts=2}]"
+        main(["train", tiny_file, "--out", str(folder / name), stages, *overrides])
+    return folder
+
+
+def test_the_command_prints_writes_and_keeps(runs, capsys):
+    for number in (1, 2):
+        options = ["--over", "moire_depth=0.7,1.5", "--walkers", "4", "--samples", "4"]
+        main(["compare", str(runs / "one"), str(runs / "two"), *options, "--out", str(runs / "out")])
+        printed = capsys.readouterr().out
+        assert "one: total momentum (-1, 0)" in printed
+        with xarray.open_dataset(runs / "out" / f"comparison-00{number}.nc") as data:
+            assert data["energy"].sizes == {"model": 2, "moire_depth": 2}
+            assert data["energy"].attrs["units"] == "meV"
+            assert set(data["lowest"].values) <= {"one", "two"}
+        assert len(list(Run(runs / "two").sweep_directory.glob("*.nc"))) == number
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one"], "compare needs two runs or more"),
+        (["one", "eps"], "system.dielectric_constant = 7.0"),
+        (["one", "none"], "is not a run"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(runs, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", *(str(runs / name) for name in arguments), "--over", "moire_depth=1.0"])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
