@@ -1,10 +1,12 @@
 """Verdicts: within what is allowed and three sigma, and nothing else."""
 
+import io
 import math
 
 import pytest
+from rich.console import Console
 
-from qernel.verification.check import Check, cells
+from qernel.verification.check import Check, cells, checks_table
 
 
 def check(value, **changes):
@@ -40,3 +42,17 @@ def test_sigma_joins_both_errors():
     assert made.sigma == pytest.approx(0.5)
     assert cells(made).sigma == "+1.0"
     assert cells(check(1.5)).sigma == ""
+
+
+def test_the_table_fits_a_narrow_terminal_without_cutting_numbers():
+    rows = [
+        Check("trained", "depth 1.5: energy", "meV", -76.53731, -76.5361, 0.0071, 1e-5, source="exact"),
+        Check("trained", "depth 1.5: weight in the ground state's sector", "1", 1.0, 0.5, 0.01, below=0.05),
+    ]
+    out = io.StringIO()
+    Console(file=out, width=80).print(checks_table(rows))
+    printed = out.getvalue()
+    assert max(map(len, printed.splitlines())) <= 80
+    for text in ("depth 1.5: energy (meV)", "-76.537310", "-76.536(7)", "pass", "FAIL"):
+        assert text in printed
+    assert "\u2026" not in printed

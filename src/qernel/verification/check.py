@@ -78,19 +78,24 @@ def cells(check: Check) -> Cells:
 
 
 def checks_table(checks: Iterable[Check]) -> Table:
-    """One row per comparison."""
-    table = Table(title="verification (errors of the last digits in brackets)", pad_edge=False)
-    for name in Cells._fields:
-        left = name in ("quantity", "unit", "verdict")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "quantity")
+    """One row per comparison, in 80 columns: what is allowed is left to the page."""
+    table = Table(
+        title="errors of the last digits in brackets", box=None, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    table.add_column("quantity", min_width=24)
+    for name in ("reference", "ours", "difference", "sigma"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     group = None
     for check in checks:
         if check.group != group:
-            table.add_section()
+            table.add_row()
             table.add_row(f"[bold]{check.group}[/bold]")
             group = check.group
+        row = cells(check)
+        quantity = f"{row.quantity} ({row.unit})" if row.unit else row.quantity
         style = "" if check.passed else "bold red"
-        table.add_row(*cells(check), style=style)
+        table.add_row(quantity, row.reference, row.ours, row.difference, row.sigma, row.verdict, style=style)
     return table
 
 
