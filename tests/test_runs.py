@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from qernel.cli import main
 from qernel.config import UserError
+from qernel.report.training_section import progress
 from qernel.runs import Run
+from qernel.shipped import copy_model
 from qernel.training.step import StepMetrics
 
 
@@ -97,3 +100,13 @@ def test_directory_without_a_run(tmp_path):
     with pytest.raises(UserError, match="is not a run"):
         Run(tmp_path).config()
     assert not Run(tmp_path).exists()
+
+
+def test_a_model_without_its_history_says_how_far_it_came(tmp_path, capsys):
+    run = Run(tmp_path / "six")
+    copy_model("six-over-depth", run)
+    assert run.step() == 1500
+    main(["show", str(run.path)])
+    assert "steps: 1500 of 1500" in capsys.readouterr().out
+    words = progress([], run.config(), run.step())
+    assert words == "Step 1,500 of 1,500: finished"

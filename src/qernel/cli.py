@@ -257,8 +257,7 @@ def show(run: Path, /) -> None:
     this = _open(run)
     config = this.config()
     _introduce(config)
-    rows = list(this.metrics())
-    console.print(f"steps: {rows[-1]['step'] if rows else 0} of {config.training.steps}")
+    console.print(f"steps: {this.step()} of {config.training.steps}")
     for path in sorted(this.checkpoint_directory.glob("*.safetensors")):
         console.print(f"checkpoint: {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     for path in sorted(this.sweep_directory.glob("*.nc")):

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from qernel.config import Config, UserError, load_config
-from qernel.training.checkpoint import checkpoints, load_latest, save_checkpoint
+from qernel.training.checkpoint import checkpoints, load_latest, newest_step, save_checkpoint
 from qernel.training.loop import initial_state
 from qernel.training.step import StepMetrics, TrainingState
 
@@ -78,6 +78,11 @@ class Run:
         if not checkpoints(self.checkpoint_directory):
             return initial_state(config), []
         return load_latest(self.checkpoint_directory, eqx.filter_eval_shape(initial_state, config))
+
+    def step(self) -> int:
+        """How far training came, by its newest checkpoint or what was recorded."""
+        recorded = max((row["step"] for row in self.metrics()), default=0)
+        return max(recorded, newest_step(self.checkpoint_directory))
 
     def save(self, state: TrainingState) -> Path:
         return save_checkpoint(self.checkpoint_directory, jax.device_get(state))

@@ -406,6 +406,7 @@ def test_run_without_sweeps_says_how_to_make_one(tmp_path):
     text = write_report(run).read_text()
     assert f"qernel sweep {run.path} --over moire_depth=0.5:2:16" in text
     assert "No optimization step has been recorded" in text
+    assert "not begun" in text
 
 
 @pytest.mark.usefixtures("no_model")

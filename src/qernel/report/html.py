@@ -37,6 +37,8 @@ th:first-child, td:first-child { padding-left: .5rem; }
 th { white-space: normal; max-width: 5.5rem; font-weight: 600; vertical-align: bottom;
   border-bottom: 1.5px solid var(--ink); }
 th small { display: block; font-weight: 400; color: var(--soft); }
+table.named td:first-child, table.named th:first-child { text-align: left; white-space: normal;
+  max-width: 20rem; }
 td { border-bottom: 1px solid var(--line); }
 tr.open td { border-bottom: 0; padding-bottom: 0; }
 td.remark { text-align: left; white-space: normal; padding-top: .05rem; color: var(--soft); }
@@ -121,8 +123,11 @@ def figure(title: str, caption: str, png: bytes, files: Sequence[str], width: fl
     )
 
 
-def table(header: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
-    """A table of numbers; header entries are (name, unit) in plain text. A remark gets a line below."""
+def table(header: Sequence[tuple[str, str]], rows: Sequence[Row], kind: str = "") -> str:
+    """A table of numbers; header entries are (name, unit) in plain text. A remark gets a line below.
+
+    The class 'named' puts the first column, words, to the left.
+    """
     head = "".join(
         f"<th>{typeset(name)}<small>{escape(unit) or '&nbsp;'}</small></th>" for name, unit in header
     )
@@ -134,7 +139,8 @@ def table(header: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
             below = f'<td class="remark" colspan="{len(header)}">{escape(row.remark)}</td>'
             lines.append(f"<tr{_class(row.kind)}>{below}</tr>")
     body = "\n".join(lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    content = f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>"
+    return f'<div class="scroll"><table{_class(kind)}>{content}</table></div>'
 
 
 def _class(kind: str) -> str:

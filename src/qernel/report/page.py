@@ -56,14 +56,14 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
     rows = list(run.metrics())
     glance = [(name, _at_a_glance(data, config)) for name, data in sweeps.items()]
     yield html.definitions(
-        [*facts(config), ("Progress", progress(rows, config)), *glance, ("Versions", versions())]
+        [*facts(config), ("Progress", progress(rows, config, run.step())), *glance, ("Versions", versions())]
     )
     yield html.details("Resolved configuration (config.toml)", run.config_file.read_text(encoding="utf-8"))
     if (run.path / VERIFICATION).is_file():
         yield html.heading(level, "Verification")
         yield from verification_section(run, folder)
     yield html.heading(level, "Training")
-    yield from training_section(rows, config, folder)
+    yield from training_section(rows, config, run.step(), folder)
     yield html.heading(level, "Sweeps")
     if not sweeps:
         yield html.paragraph("There are no sweeps yet. This makes one:")

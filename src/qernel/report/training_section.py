@@ -12,10 +12,16 @@ from qernel.report.publish import Data, Folder, publish_figure
 from qernel.report.style import symbol, unit, with_unit
 
 
-def training_section(rows: Sequence[dict[str, Any]], config: Config, folder: Folder) -> Iterator[str]:
-    """HTML of the training history; rows are those of `Run.metrics`."""
+def training_section(
+    rows: Sequence[dict[str, Any]], config: Config, step: int, folder: Folder
+) -> Iterator[str]:
+    """HTML of the training history up to `step`; rows are those of `Run.metrics`."""
     if not rows:
-        yield html.paragraph("No optimization step has been recorded yet: qernel train begins or resumes.")
+        yield html.paragraph(
+            f"The history of its {step:,} steps is not in this run."
+            if step
+            else "No optimization step has been recorded yet: qernel train begins or resumes."
+        )
         return
     curves = training_curves(rows)
     fit = late_fit(curves)
@@ -62,13 +68,15 @@ def system_words(config: Config) -> str:
     )
 
 
-def progress(rows: Sequence[dict[str, Any]], config: Config) -> str:
-    """How far training came."""
-    if not rows:
+def progress(rows: Sequence[dict[str, Any]], config: Config, step: int) -> str:
+    """How far training came: to `step`."""
+    if not step:
         return "not begun"
-    last, refused = rows[-1]["step"], sum(row["refused"] for row in rows)
-    done = f"Step {last:,} of {config.training.steps:,}"
-    state = "finished" if last >= config.training.steps else "not finished"
+    refused = sum(row["refused"] for row in rows)
+    done = f"Step {step:,} of {config.training.steps:,}"
+    state = "finished" if step >= config.training.steps else "not finished"
+    if not rows:
+        return f"{done}: {state}"
     bad = f"steps refused for numbers that were not finite: {refused:,}" if refused else "no step refused"
     return f"{done}: {state}; {bad}"
 

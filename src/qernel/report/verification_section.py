@@ -25,14 +25,14 @@ def verification_section(run: Run, folder: Folder) -> Iterator[str]:
         f"{words} ({content['program']}). Errors are in brackets, on the last digits. A comparison passes if "
         f"the difference lies within the allowed interval and three standard errors. All numbers: {file}."
     )
-    header = [("quantity", ""), ("unit", ""), ("reference", ""), ("ours", ""), ("difference", "")]
-    header += [("in sigma", ""), ("allowed", ""), ("verdict", "")]
+    names = ("quantity", "unit", "reference", "ours", "difference", "in sigma", "allowed", "verdict")
     for group, members in itertools.groupby(checks, key=lambda check: check.group):
         yield html.heading(4, group)
         yield html.table(
-            header,
+            [(name, "") for name in names],
             [
                 html.Row([escape(c) for c in cells(each)], kind="" if each.passed else "bug")
                 for each in members
             ],
+            "named",
         )

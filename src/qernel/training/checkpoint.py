@@ -44,6 +44,11 @@ def checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.safetensors"))
 
 
+def newest_step(directory: Path) -> int:
+    """The step of the newest checkpoint by its name; 0 if there is none."""
+    return max((int(path.stem.removeprefix("step-")) for path in checkpoints(directory)), default=0)
+
+
 def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
     """Read a state into the structure of `template`, a state or its shapes (`eqx.filter_eval_shape`).
 
