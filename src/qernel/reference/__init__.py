@@ -9,6 +9,7 @@ at zero moiré depth. Non-interacting electrons of any number are in `qernel.ham
 
 from qernel.reference.electron_gas import (
     PlaneWaveEnergy,
+    attaccalite_correlation,
     attaccalite_energy,
     hartree_unit,
     plane_wave_energy,
@@ -28,6 +29,7 @@ __all__ = [
     "ExactSector",
     "HartreeFock",
     "PlaneWaveEnergy",
+    "attaccalite_correlation",
     "attaccalite_energy",
     "exact_energies",
     "exact_pair",

@@ -74,6 +74,12 @@ def attaccalite_energy(density_parameter: float, polarization: float) -> float:
     return _hartree_fock(rs, zeta) + correlation
 
 
+def attaccalite_correlation(density_parameter: float, polarization: float) -> float:
+    """What correlation takes off the filled Fermi discs' energy, in Ha* per electron, by the same fit."""
+    whole = attaccalite_energy(density_parameter, polarization)
+    return whole - _hartree_fock(density_parameter, polarization)
+
+
 def tanatar_ceperley_energy(density_parameter: float, polarization: float) -> float:
     """Ground-state energy of the infinite gas in Ha* per electron, after Tanatar & Ceperley.
 

@@ -15,6 +15,7 @@ from qernel.reference.two_electrons import exact_pair_energies, has_exact_pair
 from qernel.sweep import nearest_walkers
 from qernel.training.step import TrainingState, couplings_of
 from qernel.verification.check import Check
+from qernel.verification.determinants import check_determinants
 from qernel.verification.wavefunction import check_wavefunction
 
 
@@ -61,6 +62,7 @@ def check_trained(
         results, place = here.results, at.replace("moire_", "")
         if known is not None:
             yield from _against_exact(group, place, hamiltonian, results, context, known, allowed)
+        yield from check_determinants(group, place, hamiltonian, context, config.model, results["energy"])
         for name, low, high in hamiltonian.family.ranges:
             slope = 2 * allowed / (high - low)
             residual = results[f"residual_{name}"]
