@@ -74,7 +74,7 @@ class _Model(NamedTuple):
     name: str
     preset: str
     overrides: tuple[str, ...]
-    depths: tuple[float, ...]  # none of them trained at
+    contexts: tuple[float, ...]  # values of its one parameter, none of them trained at; or none
     allowed: float  # above the exact energy, meV per electron
 
 
@@ -82,27 +82,49 @@ def _stages(*stages: tuple[int, int]) -> str:
     return f"training.stages=[{', '.join(f'{{steps={steps},contexts={n}}}' for steps, n in stages)}]"
 
 
+_RANGE = "contexts={moire_depth=[0.65,1.55]}"
+_LATE = "contexts={moire_depth=[1.0,1.6]}"  # where six electrons are at K
 _QUICK = (_Model("pair", "pair", (_stages((200, 8)),), (0.7, 1.1, 1.5), 0.1),)
 _FULL = (
     _Model("pair", "pair", (_stages((600, 8)),), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02),
+    _Model("pair-seed1", "pair", (_stages((600, 8)), "training.seed=1"), (0.7, 1.1, 1.5), 0.02),
+    _Model("pair-eps10", "pair", (_stages((600, 8)), "dielectric_constant=10"), (0.7, 1.1, 1.5), 0.02),
+    *(
+        _Model(
+            f"four-eps{eps}",
+            "six-over-depth",
+            ("electrons=[4,0]", "cells=6", f"dielectric_constant={eps}", _RANGE, _stages((200, 4), (400, 8))),
+            (0.7, 1.1, 1.5),
+            0.1,
+        )
+        for eps in (5, 10)
+    ),
+    _Model("six-eps5", "six-over-depth", (_stages((200, 4), (500, 8)),), (0.7, 0.9), 0.1),
+    _Model("six-eps5-K", "six-over-depth", ("sector=[1,1]", _LATE, _stages((700, 8))), (1.3, 1.5), 0.1),
     _Model(
-        "pair-eps10", "pair", (_stages((600, 8)), "dielectric_constant=10"), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02
+        "six-slaternet",
+        "six-slaternet",
+        ("orbitals=bloch", "moire_features=true", "decay_steps=200", _stages((600, 1))),
+        (),
+        0.0,
     ),
     *(
         _Model(
-            f"{electrons}-electrons-eps{eps}",
+            f"gas-{electrons}",
             "six-over-depth",
             (
-                _stages((300, 4), (400, 8)),
                 f"electrons=[{electrons},0]",
-                f"cells={3 * electrons // 2}",
-                f"dielectric_constant={eps}",
+                f"cells={electrons}",
+                "filling=1",
+                "moire_depth=0",
+                "contexts={dielectric_constant=[2.6,6.0]}",
+                f"walkers={walkers}",
+                _stages((steps, 8)),
             ),
-            (0.7, 0.9),
+            (2.78886, 5.57772),  # r_s = 10 and 5
             0.1,
         )
-        for electrons in (4, 6)
-        for eps in (5, 10)
+        for electrons, walkers, steps in ((7, 256, 400), (19, 128, 250))
     ),
 )
 
@@ -115,11 +137,7 @@ def _checks(out: Path, console: Console, *, quick: bool) -> Iterator[Check]:
         run = Run(out / model.name)
         train_run(config, run, TrainingView(config, console))
         state, _ = run.state()
-        contexts = np.array([[depth] for depth in model.depths])
+        contexts = np.array([[value] for value in model.contexts]) if config.contexts else np.zeros((1, 0))
         hamiltonian = make_hamiltonian(config)
         exact = exact_energies_at(hamiltonian, contexts, _DETERMINANTS)
-        group = (
-            f"{hamiltonian.electrons} electrons in {hamiltonian.supercell.cells} cells,"
-            f" eps {config.system.dielectric_constant:g}"
-        )
-        yield from check_trained(group, config, state, contexts, _EFFORT, exact, model.allowed)
+        yield from check_trained(model.name, config, state, contexts, _EFFORT, exact, model.allowed)

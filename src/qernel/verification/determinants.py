@@ -22,6 +22,11 @@ _FREE_ORBITALS = 0.05  # meV per electron that a network's determinant may lie a
 _GAS_SHARE = 0.3  # correlation energies of few electrons differ by as much from the infinite gas's
 
 
+def is_determinant(model: ModelConfig) -> bool:
+    """Whether an ansatz is one determinant of neural orbitals and nothing else: no correlation."""
+    return model.ansatz == "slaternet" and model.determinants == 1 and not model.jastrow
+
+
 def check_determinants(
     group: str, place: str, hamiltonian: Hamiltonian, context: np.ndarray, model: ModelConfig, energy: Result
 ) -> Iterator[Check]:
@@ -33,7 +38,6 @@ def check_determinants(
     if hamiltonian.electrons > _MOST_ELECTRONS:
         return
     found = hartree_fock_energy(hamiltonian, jnp.asarray(context))
-    single = model.ansatz == "slaternet" and model.determinants == 1 and not model.jastrow
     yield Check(
         group,
         f"{place}: energy, from the lowest single determinant",
@@ -42,7 +46,7 @@ def check_determinants(
         float(energy.value),
         float(np.asarray(energy.error)),
         found["uncertainty"],
-        above=_FREE_ORBITALS if single else 0.0,
+        above=_FREE_ORBITALS if is_determinant(model) else 0.0,
         below=abs(found["energy"]),
         source="plane-wave unrestricted Hartree-Fock",
     )
