@@ -140,4 +140,5 @@ def _checks(out: Path, console: Console, *, quick: bool) -> Iterator[Check]:
         contexts = np.array([[value] for value in model.contexts]) if config.contexts else np.zeros((1, 0))
         hamiltonian = make_hamiltonian(config)
         exact = exact_energies_at(hamiltonian, contexts, _DETERMINANTS)
-        yield from check_trained(model.name, config, state, contexts, _EFFORT, exact, model.allowed)
+        group = f"{model.name}: {hamiltonian.electrons} electrons in {hamiltonian.supercell.cells} cells"
+        yield from check_trained(group, config, state, contexts, _EFFORT, exact, model.allowed)
