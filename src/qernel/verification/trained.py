@@ -1,6 +1,6 @@
-"""A trained wavefunction against exact energies and its own consistency, at contexts of its family."""
+"""Trained wavefunctions against exact energies and their own consistency, at contexts of their family."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -8,152 +8,94 @@ import jax.numpy as jnp
 import numpy as np
 
 from qernel.config import Config
+from qernel.estimators.observable import Result
 from qernel.hamiltonian import Hamiltonian, make_hamiltonian
-from qernel.measurement import Effort, Measurement
-from qernel.reference.few_electrons import exact_sectors, has_exact_sectors
-from qernel.reference.two_electrons import exact_pair_energies, has_exact_pair
+from qernel.measurement import Effort, Measured, Measurement
 from qernel.sweep import nearest_walkers
 from qernel.training.step import TrainingState, couplings_of
 from qernel.verification.check import Check
 from qernel.verification.determinants import check_determinants, is_determinant
+from qernel.verification.exact import Exact
 from qernel.verification.wavefunction import check_wavefunction
 
+_DEFINITE = 0.95  # a weight above which psi is said to be in a sector
 
-class Exact(NamedTuple):
-    """Exact energies of one context in meV per electron, by sector label."""
 
-    energies: Mapping[tuple[int, int], float]
-    moire: float  # of the ground state
-    uncertainty: float
-    moire_uncertainty: float
-    source: str
+class Candidate(NamedTuple):
+    """A trained wavefunction, by its name."""
 
-    @property
-    def ground(self) -> float:
-        return min(self.energies.values())
+    name: str
+    config: Config
+    state: TrainingState
 
-    @property
-    def ground_sectors(self) -> list[tuple[int, int]]:
-        """Sectors whose lowest energy cannot be told from the ground state's."""
-        close = 1e-3 + 2 * self.uncertainty
-        return [label for label, energy in self.energies.items() if energy < self.ground + close]
+    def covers(self, context: np.ndarray) -> bool:
+        """Whether it was trained around this context."""
+        ranges = self.config.contexts.values()
+        return all(low <= value <= high for value, (low, high) in zip(context, ranges, strict=True))
 
 
 def check_trained(
     group: str,
-    config: Config,
-    state: TrainingState,
+    candidates: Sequence[Candidate],
     contexts: np.ndarray,
     effort: Effort,
     exact: list[Exact | None],
     allowed: float,
 ) -> Iterator[Check]:
-    """Rows for each context (context, parameter).
+    """Rows for each context (context, parameter); the candidates are models of one system.
 
-    `allowed` is how far above the exact one the energy may lie, in meV per electron. What an ansatz misses
-    may change by as much over half a range, which bounds the Hellmann-Feynman residual.
+    They may be in different sectors, or from different seeds. The lowest at a context has to be the ground
+    state; the others the lowest state of their sectors. `allowed` is how far above the exact one an energy
+    may lie, in meV per electron. What an ansatz misses may change by as much over half a range, which
+    bounds the Hellmann-Feynman residual.
     """
+
+    def named(candidate: Candidate) -> str:
+        return f" ({candidate.name})" if len(candidates) > 1 else ""
+
+    measured = [_measure(each, contexts, effort) for each in candidates]
+    for context, known, results in zip(contexts, exact, zip(*measured, strict=True), strict=True):
+        here = [(c, m.results) for c, m in zip(candidates, results, strict=True) if c.covers(context)]
+        here.sort(key=lambda pair: float(pair[1]["energy"].value))
+        for rank, (candidate, found) in enumerate(here):
+            place = _place(candidate, context) + named(candidate)
+            hamiltonian, model = make_hamiltonian(candidate.config), candidate.config.model
+            if known is not None and not is_determinant(model):
+                if rank == 0:
+                    yield from _ground_state(group, place, hamiltonian, found, context, known, allowed)
+                else:
+                    yield from _lowest_of_sector(group, place, hamiltonian, found, known, allowed)
+            if rank == 0:
+                yield from check_determinants(group, place, hamiltonian, context, model, found["energy"])
+            yield from _consistency(group, place, hamiltonian, found, allowed)
+    for candidate, results in zip(candidates, measured, strict=True):
+        for check in _exact_properties(group, candidate, contexts[0], results[0].electrons):
+            yield check._replace(quantity=check.quantity + named(candidate))
+
+
+def _measure(candidate: Candidate, contexts: np.ndarray, effort: Effort) -> list[Measured]:
+    config, state = candidate.config, candidate.state
     hamiltonian, dtype = make_hamiltonian(config), jnp.dtype(config.training.precision)
     measurement = Measurement(hamiltonian, effort, dtype, config.training.microbatch)
     walkers = nearest_walkers(hamiltonian, state, contexts, effort.walkers)
-    measured = measurement(state.model, walkers, contexts, jax.random.key(effort.seed))
-    for context, here, known in zip(contexts, measured, exact, strict=True):
-        at = ", ".join(f"{n} {c:g}" for n, c in zip(config.contexts, context, strict=True)) or "as trained"
-        results, place = here.results, at.replace("moire_", "")
-        if known is not None and not is_determinant(config.model):
-            yield from _against_exact(group, place, hamiltonian, results, context, known, allowed)
-        yield from check_determinants(group, place, hamiltonian, context, config.model, results["energy"])
-        for name, low, high in hamiltonian.family.ranges:
-            slope = 2 * allowed / (high - low)
-            residual = results[f"residual_{name}"]
-            yield Check(
-                group,
-                f"{place}: Hellmann-Feynman residual, {name}",
-                residual.units,
-                0.0,
-                float(residual.value),
-                _error(residual),
-                above=slope,
-                below=slope,
-                source="dE/dc = <dH/dc> at a stationary state",
-            )
-        imaginary = results["imaginary"]
-        yield Check(
-            group,
-            f"{place}: imaginary part of the energy",
-            "meV",
-            0.0,
-            float(imaginary.value),
-            _error(imaginary),
-            source="H is Hermitian",
-        )
-        r_hat = float(results["energy_r_hat"].value)
-        yield Check(
-            group, f"{place}: split R-hat", "1", 1.0, r_hat, above=0.05, below=0.05, source="stationarity"
-        )
-    couplings = jax.tree.map(lambda x: x[0], couplings_of(hamiltonian, jnp.asarray(contexts[:1]), dtype))
-    tolerance = 1e-2 if dtype == jnp.float32 else 1e-8
-    electrons = jnp.asarray(measured[0].electrons[:16])
-    yield from check_wavefunction(group, state.model, hamiltonian, couplings, electrons, tolerance)
+    return measurement(state.model, walkers, contexts, jax.random.key(effort.seed))
 
 
-def exact_energies_at(
-    hamiltonian: Hamiltonian, contexts: np.ndarray, determinants: int
-) -> list[Exact | None]:
-    """Exact diagonalization of few polarized electrons at each context; None where it does not apply.
-
-    Two electrons take a second, four or six a minute or two for each context, with so many `determinants`.
-    """
-    if has_exact_pair(hamiltonian):
-        return [_exact_pair(hamiltonian, context) for context in contexts]
-    if has_exact_sectors(hamiltonian):
-        return [_exact_sectors(hamiltonian, context, determinants) for context in contexts]
-    return [None] * len(contexts)
+def _place(candidate: Candidate, context: np.ndarray) -> str:
+    """A context in words."""
+    named = zip(candidate.config.contexts, context, strict=True)
+    return ", ".join(f"{name.replace('moire_', '')} {value:g}" for name, value in named) or "as trained"
 
 
-def _exact_sectors(hamiltonian: Hamiltonian, context: np.ndarray, determinants: int) -> Exact:
-    couplings = hamiltonian.family.couplings(jnp.asarray(context))
-    sectors = exact_sectors(
-        hamiltonian.supercell,
-        hamiltonian.electrons,
-        float(couplings.moire),
-        float(couplings.phase),
-        float(couplings.coulomb),
-        np.asarray(couplings.twist),
-        determinants=determinants,
-    )
-    unit = float(couplings.energy_unit) / hamiltonian.electrons
-    lowest = min(sectors, key=lambda sector: sector.energies[0])
-    return Exact(
-        energies={sector.momentum: unit * float(sector.energies[0]) for sector in sectors},
-        moire=unit * lowest.moire,
-        uncertainty=unit * lowest.uncertainty,
-        moire_uncertainty=unit * lowest.component_uncertainty,
-        source=f"exact diagonalization, {lowest.determinants} determinants, extrapolated",
-    )
-
-
-def _exact_pair(hamiltonian: Hamiltonian, context: np.ndarray) -> Exact:
-    couplings = hamiltonian.family.couplings(jnp.asarray(context))
-    pairs = exact_pair_energies(
-        hamiltonian.supercell,
-        float(couplings.moire),
-        float(couplings.phase),
-        float(couplings.coulomb),
-        np.asarray(couplings.twist),
-    )
-    unit = float(couplings.energy_unit) / 2
-    lowest = min(pairs, key=lambda pair: pair.energies[0])
-    return Exact(
-        energies={pair.momentum: unit * float(pair.energies[0]) for pair in pairs},
-        moire=unit * lowest.moire,
-        uncertainty=unit * lowest.uncertainty,
-        moire_uncertainty=unit * lowest.uncertainty,
-        source="exact diagonalization",
-    )
-
-
-def _against_exact(group, place, hamiltonian, results, context, known: Exact, allowed) -> Iterator[Check]:
+def _ground_state(
+    group: str,
+    place: str,
+    hamiltonian: Hamiltonian,
+    results: dict[str, Result],
+    context: np.ndarray,
+    known: Exact,
+    allowed: float,
+) -> Iterator[Check]:
     energy = results["energy"]
     yield Check(
         group,
@@ -195,6 +137,75 @@ def _against_exact(group, place, hamiltonian, results, context, known: Exact, al
             below=0.01 * abs(known.moire) / depth,
             source=known.source,
         )
+
+
+def _lowest_of_sector(
+    group: str, place: str, hamiltonian: Hamiltonian, results: dict[str, Result], known: Exact, allowed: float
+) -> Iterator[Check]:
+    """The energy against the exact one of the momentum that psi is in, if it is in one."""
+    supercell, weights = hamiltonian.supercell, np.asarray(results["sector_weight"].value)
+    label = tuple(supercell.moire_points()[weights.argmax()].tolist())
+    same = {supercell.momentum_class(each): each for each in known.energies}
+    sector = same.get(supercell.momentum_class(label))
+    if weights.max() > _DEFINITE and sector is not None:
+        energy = results["energy"]
+        yield Check(
+            group,
+            f"{place}: energy, lowest of momentum {label}",
+            "meV",
+            known.energies[sector],
+            float(energy.value),
+            _error(energy),
+            known.uncertainties[sector],
+            above=allowed,
+            source=known.source,
+        )
+
+
+def _consistency(
+    group: str, place: str, hamiltonian: Hamiltonian, results: dict[str, Result], allowed: float
+) -> Iterator[Check]:
+    """What holds for every well-sampled eigenstate."""
+    for name, low, high in hamiltonian.family.ranges:
+        slope = 2 * allowed / (high - low)
+        residual = results[f"residual_{name}"]
+        yield Check(
+            group,
+            f"{place}: Hellmann-Feynman residual, {name}",
+            residual.units,
+            0.0,
+            float(residual.value),
+            _error(residual),
+            above=slope,
+            below=slope,
+            source="dE/dc = <dH/dc> at a stationary state",
+        )
+    imaginary = results["imaginary"]
+    yield Check(
+        group,
+        f"{place}: imaginary part of the energy",
+        "meV",
+        0.0,
+        float(imaginary.value),
+        _error(imaginary),
+        source="H is Hermitian",
+    )
+    r_hat = float(results["energy_r_hat"].value)
+    yield Check(
+        group, f"{place}: split R-hat", "1", 1.0, r_hat, above=0.05, below=0.05, source="stationarity"
+    )
+
+
+def _exact_properties(
+    group: str, candidate: Candidate, context: np.ndarray, electrons: np.ndarray
+) -> Iterator[Check]:
+    """Antisymmetry and periodicity of one model, to the precision of its numbers."""
+    hamiltonian, dtype = make_hamiltonian(candidate.config), jnp.dtype(candidate.config.training.precision)
+    couplings = jax.tree.map(lambda x: x[0], couplings_of(hamiltonian, jnp.asarray(context[None]), dtype))
+    tolerance = 1e-2 if dtype == jnp.float32 else 1e-8
+    yield from check_wavefunction(
+        group, candidate.state.model, hamiltonian, couplings, jnp.asarray(electrons[:16]), tolerance
+    )
 
 
 def _error(result) -> float:
