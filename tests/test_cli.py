@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from qernel.config import load_config
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
+from qernel.shipped import shipped_models
 from qernel.training.checkpoint import checkpoints, load_checkpoint
 from qernel.training.loop import initial_state, train
 
@@ -211,6 +213,17 @@ def test_shipped_model_is_named_like_a_run_and_copied_first(capsys, tmp_path, mo
     main(["show", "six-over-depth"])
     assert (tmp_path / "runs/six-over-depth/mine.txt").read_text() == "kept"
     assert "copied" not in capsys.readouterr().out
+
+
+def test_models_are_listed_and_each_has_a_card(capsys):
+    main(["models"])
+    listed = capsys.readouterr().out
+    for name in shipped_models():
+        assert re.search(rf"^{name} ", listed, re.MULTILINE)
+        main(["models", name])
+        card = capsys.readouterr().out
+        assert card.startswith(f"# {name}\n")
+        assert "Licence: Apache-2.0" in card
 
 
 def test_verify_a_run_exits_with_its_verdict(capsys, monkeypatch, trained_run):

@@ -1,4 +1,4 @@
-"""The command line: qernel demo | presets | train | sweep | compare | report | verify | show."""
+"""The command line: qernel demo | presets | models | train | sweep | compare | report | verify | show."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
 from qernel.runs import Run
-from qernel.shipped import copy_model, shipped_models
+from qernel.shipped import copy_model, shipped_model, shipped_models
 from qernel.tables import comparison_table, sweep_table, with_error
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 from qernel.workflows import compare_runs, sweep_run, train_run, write_sweep
@@ -56,7 +56,41 @@ def presets(name: str | None = None, /) -> None:
             config.cost,
         )
     console.print(table)
-    console.print(f"trained models, ready to sweep: {', '.join(shipped_models())}", highlight=False)
+    console.print("trained models, ready to sweep: qernel models", highlight=False)
+
+
+@app.command
+def models(name: str | None = None, /) -> None:
+    """List the trained models that come with the package, or print the card of one.
+
+    Each can be named wherever a command takes a run.
+
+    Parameters
+    ----------
+    name
+        Model whose card to print: Hamiltonian, training, energies beside exact ones, limits.
+    """
+    if name is not None:
+        card = shipped_model(name).path / "CARD.md"
+        console.print(card.read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table(
+        "model", "electrons/cells", "eps", "contexts", "sector", "steps", box=None, padding=(0, 2, 0, 0)
+    )
+    for each in shipped_models():
+        run = shipped_model(each)
+        config, system = run.config(), run.config().system
+        ranges = ", ".join(f"{key} {low:g}-{high:g}" for key, (low, high) in config.contexts.items())
+        eps = "" if "dielectric_constant" in config.contexts else f"{system.dielectric_constant:g}"
+        table.add_row(
+            each,
+            f"{sum(system.electrons)}/{system.lattice().cells}",
+            eps,
+            ranges,
+            str(config.model.sector),
+            str(run.step()),
+        )
+    console.print(table)
 
 
 @app.command
