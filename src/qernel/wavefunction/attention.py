@@ -1,16 +1,15 @@
 """Self-attention between electrons, with grouped key/value heads."""
 
-import math
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.random import split
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.wavefunction.linear import Linear
+from qernel.wavefunction.operations import attend
 
 
 class Rotations(NamedTuple):
@@ -63,8 +62,7 @@ class GroupedQueryAttention(eqx.Module):
         v = self.value(x).reshape(count, self.groups, -1)
         if rotations is not None:
             q, k, v = rotate(q, rotations), rotate(k, rotations), rotate(v, rotations)
-        scores = jnp.einsum("igrd,jgd->grij", q, k) / math.sqrt(q.shape[-1])
-        mixed = jnp.einsum("grij,jgd->igrd", jax.nn.softmax(scores, axis=-1), v)
+        mixed = attend(q, k, v)
         if rotations is not None:
             mixed = rotate(mixed, Rotations(rotations.cos, -rotations.sin))
         return self.output(mixed.reshape(count, -1))

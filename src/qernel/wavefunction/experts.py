@@ -1,13 +1,13 @@
 """Mixture of experts, dense on purpose."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.random import split
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.wavefunction.activation import algebraic_gelu
-from qernel.wavefunction.linear import Linear, linear_map, normal
+from qernel.wavefunction.linear import Linear, normal
+from qernel.wavefunction.operations import linear_map, softmax
 
 
 class MixtureOfExperts(eqx.Module):
@@ -33,7 +33,7 @@ class MixtureOfExperts(eqx.Module):
 
     def routing(self, h: Float[Array, "electron width"]) -> Float[Array, "electron expert"]:
         """The weight of each expert for each electron; rows sum to one."""
-        return jax.nn.softmax(self.router(h), axis=-1)
+        return softmax(self.router(h))
 
     def __call__(self, h: Float[Array, "electron width"]) -> Float[Array, "electron width"]:
         # The weighted sum over experts is one matrix product over (expert, hidden).

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from qernel.wavefunction.operations import linear_map
+
 
 def normal(key: PRNGKeyArray, shape: tuple[int, ...], scale: float) -> Float[Array, "..."]:
     """Normal weights of standard deviation `scale`."""
@@ -28,40 +30,3 @@ class Linear(eqx.Module):
     def __call__(self, x: Float[Array, "*electron inputs"]) -> Float[Array, "*electron outputs"]:
         y = linear_map(x, self.weight) if x.ndim == 2 else x @ self.weight
         return y if self.bias is None else y + self.bias
-
-
-def linear_map(
-    x: Float[Array, "electron inputs"], weight: Float[Array, "inputs outputs"]
-) -> Float[Array, "electron outputs"]:
-    """x W, with a gradient that suits one walker at a time.
-
-    The natural gradient needs dW = sum_i x_i g_i^T of every walker separately: a thin outer product.
-    Written as a broadcast sum it is one fused loop, several times faster on a CPU than batched matmuls.
-    """
-    return _named_linear_map(x, weight)
-
-
-@jax.custom_vjp
-def _linear_map(x, weight):
-    return x @ weight
-
-
-def _forward(x, weight):
-    return x @ weight, (x, weight)
-
-
-def _backward(saved, g):
-    x, weight = saved
-    return g @ weight.T, jnp.sum(x[:, :, None] * g[:, None, :], axis=0)
-
-
-_linear_map.defvjp(_forward, _backward)
-
-
-def _qernel_linear_map(x, weight):
-    return _linear_map(x, weight)
-
-
-#: Compiled under a name by which the forward Laplacian finds its own rule (see `qernel.laplacian`).
-_named_linear_map = jax.jit(_qernel_linear_map)
-LINEAR_MAP = _qernel_linear_map.__name__

@@ -5,11 +5,11 @@ layer norm.
 """
 
 import equinox as eqx
-import jax
 from jax.random import split
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.hamiltonian.couplings import Couplings
+from qernel.wavefunction.activation import gelu
 from qernel.wavefunction.attention import GroupedQueryAttention
 from qernel.wavefunction.base import LogPsi, Wavefunction, sum_of_determinants
 from qernel.wavefunction.features import PeriodicFeatures
@@ -46,7 +46,7 @@ class Layer(eqx.Module):
     ) -> Float[Array, "electron width"]:
         if self.attention is not None and self.attention_norm is not None:
             x = self.attention_norm(x + self.attention(x), embedding)
-        hidden = jax.nn.gelu(self.output(jax.nn.gelu(self.hidden(x))))
+        hidden = gelu(self.output(gelu(self.hidden(x))))
         return self.norm(x + hidden, embedding)
 
 

@@ -1,0 +1,130 @@
+"""Jets of single operations against derivatives by brute force, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from qernel.laplacian import forward_laplacian
+from qernel.laplacian.interpreter import _follow
+from qernel.laplacian.jet import coordinates
+from qernel.wavefunction.operations import attend, elementwise, linear_map, softmax
+
+ELECTRONS = 4
+WEIGHT = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3)))
+SQUARE = jnp.asarray(np.random.default_rng(2).normal(size=(ELECTRONS, ELECTRONS)))
+
+
+@elementwise
+def bump(x):
+    return x / (1 + x * x)
+
+
+def features(r):
+    """Something generic and nonlinear of each electron: (electron, 3)."""
+    return jnp.sin(r @ WEIGHT) + 0.3 * (r @ WEIGHT) ** 2
+
+
+def mixed(r):
+    """The same, every entry a function of all electrons."""
+    return jnp.cos(SQUARE @ features(r))
+
+
+def complex_matrix(r):
+    x = mixed(r) @ features(r).T
+    return lax.complex(x, jnp.sin(x) + SQUARE)
+
+
+def wave(r):
+    return lax.complex(jnp.cos(r[:, :1]), jnp.sin(r[:, :1]))
+
+
+def channels(x):
+    return jnp.concatenate([x, x[:, :1] ** 2], axis=1).reshape(ELECTRONS, 2, 1, 2)
+
+
+FUNCTIONS = {
+    "local": lambda r: features(r).reshape(ELECTRONS, 3, 1).transpose(1, 0, 2),
+    "local, broadcast and reduced": lambda r: (features(r)[:, None] * jnp.ones((1, 2, 1))).sum(axis=2),
+    "sum over electrons": lambda r: features(r).sum(axis=0),
+    "local times dense": lambda r: features(r) * mixed(r),
+    "local of one axis times local of another": lambda r: features(r)[:, None, 0] * features(r)[None, :, 1],
+    "local plus dense": lambda r: features(r) + mixed(r),
+    "quotient": lambda r: features(r) / (2 + mixed(r) ** 2),
+    "constant by jet": lambda r: 2.0 / (2 + mixed(r) ** 2),
+    "matrix product": lambda r: mixed(r).T @ features(r),
+    "matrix products by electron": lambda r: jnp.einsum("ia,ib->iab", features(r), jnp.cos(features(r))),
+    "gather": lambda r: r[jnp.array([0, 0, 1])] - r[jnp.array([1, 2, 3])],
+    "concatenate": lambda r: jnp.concatenate([features(r), jnp.ones((ELECTRONS, 1)), mixed(r)], axis=1),
+    "largest": lambda r: jnp.max(mixed(r), axis=0),
+    "select": lambda r: jnp.where(mixed(r) > 0, features(r), mixed(r)),
+    "norm": lambda r: features(r) / jnp.sqrt(jnp.mean(features(r) ** 2, axis=-1, keepdims=True) + 0.1),
+    "power": lambda r: (2 + features(r)) ** 1.7,
+    "angle": lambda r: jnp.arctan2(mixed(r), 2 + features(r)),
+    "a loop": lambda r: lax.fori_loop(0, 3, lambda _, x: jnp.sin(x) + x * x, mixed(r)),
+    "custom derivative": lambda r: jax.nn.silu(mixed(r)),
+    "elementwise": lambda r: bump(mixed(r)),
+    "softmax": lambda r: softmax(mixed(r)),
+    "softmax of each electron": lambda r: softmax(features(r)),
+    "softmax over electrons": lambda r: softmax(features(r).T),
+    "attention": lambda r: attend(
+        channels(mixed(r)), channels(features(r))[:, :, 0], channels(r @ WEIGHT)[:, :, 0]
+    ),
+    "attention to constants": lambda r: attend(
+        channels(mixed(r)), jnp.ones((ELECTRONS, 2, 2)), jnp.ones((ELECTRONS, 2, 2)) * SQUARE[:, :2, None]
+    ),
+    "determinant": lambda r: jnp.stack(jnp.linalg.slogdet(mixed(r) @ features(r).T + SQUARE))[1],
+    "size of a complex determinant": lambda r: jnp.linalg.slogdet(complex_matrix(r))[1],
+    "sign of a complex determinant": lambda r: jnp.linalg.slogdet(complex_matrix(r))[0],
+    "complex products": lambda r: (complex_matrix(r) * wave(r)).imag,
+    "constant": lambda r: jnp.ones(3),
+}
+
+
+def electrons():
+    return jnp.asarray(np.random.default_rng(0).normal(size=(ELECTRONS, 2)))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_value_jacobian_and_laplacian(name):
+    function, r = FUNCTIONS[name], electrons()
+
+    def flat(x):
+        return function(x.reshape(r.shape))
+
+    (jet,) = forward_laplacian(function, r)
+    gradient = jax.jacfwd(flat)(r.ravel())
+    hessian = jax.jacfwd(jax.jacfwd(flat))(r.ravel())
+    np.testing.assert_allclose(jet.value, function(r), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(jet.jacobian, np.moveaxis(gradient, -1, 0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(jet.laplacian, np.trace(hessian, axis1=-2, axis2=-1), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("chunk", [1, 50, 10**6])
+def test_attention_does_not_depend_on_how_coordinates_are_taken_together(chunk, monkeypatch):
+    monkeypatch.setattr("qernel.laplacian.attention._CHUNK_ENTRIES", chunk)
+    test_value_jacobian_and_laplacian("attention")
+
+
+def test_linear_map_which_has_a_gradient_of_its_own():
+    (jet,) = forward_laplacian(lambda r: linear_map(mixed(r), SQUARE[:3]), electrons())
+    (plain,) = forward_laplacian(lambda r: mixed(r) @ SQUARE[:3], electrons())
+    jax.tree.map(np.testing.assert_array_equal, jet, plain)
+
+
+def test_electrons_stay_apart_until_they_are_mixed():
+    r = electrons()
+    traced = jax.make_jaxpr(lambda r: (features(r), linear_map(features(r), SQUARE[:3]), mixed(r)))(r)
+    one, mapped, all_of_them = _follow(traced.jaxpr, traced.consts, [coordinates(r)])
+    assert one.jacobian.shape == (2, ELECTRONS, 3)
+    assert mapped.jacobian.shape == (2, ELECTRONS, ELECTRONS)
+    assert all_of_them.jacobian.shape == (2 * ELECTRONS, ELECTRONS, 3)
+
+
+def test_batches():
+    r = jnp.stack([electrons(), 0.5 * electrons()])
+    together = jax.vmap(lambda r: forward_laplacian(FUNCTIONS["attention"], r)[0].laplacian)(r)
+    for each, expected in zip(r, together, strict=True):
+        (jet,) = forward_laplacian(FUNCTIONS["attention"], each)
+        np.testing.assert_allclose(jet.laplacian, expected, rtol=0, atol=1e-12)
