@@ -74,9 +74,10 @@ def models(name: str | None = None, /) -> None:
         card = shipped_model(name).path / "CARD.md"
         console.print(card.read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
         return
-    table = Table(
-        "model", "electrons/cells", "eps", "contexts", "sector", "steps", box=None, padding=(0, 2, 0, 0)
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for column in ("e/cells", "eps", "contexts", "sector", "steps"):
+        table.add_column(column)
     for each in shipped_models():
         run = shipped_model(each)
         config, system = run.config(), run.config().system

@@ -101,16 +101,15 @@ _FOUR = _Trained(
     "six-over-depth",
     ("electrons=[4,0]", "cells=6", _stages((200, 4), (400, 8)), "training.seed=1"),
 )
-_SLATERNET = _Trained("slaternet", "six-slaternet", ())
 _QUICK = (_Family("pair", (_pair("pair", steps=200),), (0.7, 1.1, 1.5), 0.1),)
 _FULL = (
     _Family("pair", (_pair("pair"), _pair("pair-seed1", "training.seed=1")), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02),
     _Family("pair, eps 10", (_pair("pair-eps10", "dielectric_constant=10"),), (0.7, 1.1, 1.5), 0.02),
     _Family("four", ("four-over-depth", _FOUR), (0.7, 0.9, 1.1, 1.3, 1.5), 0.1),
     _Family("four, eps 10", ("four-over-depth-eps10",), (0.7, 1.1, 1.5), 0.1),
-    _Family("six", ("six-over-depth", "six-over-depth-K"), (0.7, 0.9, 1.3, 1.5), 0.1),
-    _Family("six, eps 10", ("six-over-depth-eps10", "six-over-depth-eps10-K"), (0.7, 1.1, 1.5), 0.1),
-    _Family("SlaterNet", (_SLATERNET,), (), 0.0),
+    _Family("six", ("six-over-depth", "six-crystal"), (0.7, 0.9, 1.3, 1.5), 0.1),
+    _Family("six, eps 10", ("six-over-depth-eps10", "six-crystal-eps10"), (0.7, 1.1, 1.5), 0.1),
+    _Family("SlaterNet", ("six-slaternet",), (), 0.0),
     *(_Family(f"gas of {n}", (f"gas-{n}",), (2.78886, 5.57772), 0.1) for n in (7, 19)),  # r_s 10, 5
 )
 

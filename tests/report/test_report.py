@@ -526,6 +526,31 @@ def test_energy_figure_draws_the_dataset(reported):
     assert spread.get_xlabel() == "moiré depth λ"
 
 
+def test_state_figure_draws_what_was_measured(reported):
+    line, ranges = reported.line.squeeze(), reported.run.config().contexts
+    weights = np.zeros((len(DEPTHS), 3))
+    weights[:, 1], weights[:, 2] = 0.9, 0.1
+    names = ("bragg_sqrt3", "bragg_moire", "susceptibility_moire_depth")
+    curves = {name: ("moire_depth", 1.0 + n + np.array(DEPTHS)) for n, name in enumerate(names)}
+    errors = {f"{name}_error": ("moire_depth", 0.1 * np.ones(len(DEPTHS))) for name in names}
+    sectors = {
+        name: (("moire_depth", "sector"), weights) for name in ("sector_weight", "sector_weight_error")
+    }
+    data = line.assign(**curves, **errors, **sectors).assign_coords(
+        sector_1=("sector", [0, 1, -1]), sector_2=("sector", [0, 1, 0])
+    )
+    with figure_style():
+        momenta, bragg, susceptibility = figures.sweep_state(data, ranges).axes
+        (alone,) = figures.sweep_state(
+            line.assign(bragg_sqrt3=curves["bragg_sqrt3"], bragg_moire=curves["bragg_moire"], **errors),
+            ranges,
+        ).axes
+    assert drawn(momenta, DEPTHS, weights[:, 1])
+    assert [text.get_text() for text in momenta.get_legend().get_texts()] == ["(1, 1)", "(-1, 0)"]
+    for axes, name in ((bragg, names[0]), (bragg, names[1]), (susceptibility, names[2]), (alone, names[0])):
+        assert drawn(axes, DEPTHS, data[name].values)
+
+
 def test_figures_without_exact_values_have_no_residual(reported):
     data = reported.line.drop_vars([name for name in reported.line if name.startswith("exact_")])
     with figure_style():

@@ -22,6 +22,8 @@ from qernel.report.style import axis_label, new_figure
 Ranges = Mapping[str, tuple[float, float]]
 Index = tuple[int, ...]
 
+_VISIBLE_WEIGHT = 0.05
+_SECTOR_COLOURS = (style.MEASURED, style.DIFFERENCE, style.SPREAD, style.EXACT)
 _LABELS = _MEASURED, _EXACT, _FLAGGED = ("this wavefunction", "exact", "flagged, see table")
 _EARLY = 0.1  # share of the training whose energies may lie outside the panel
 
@@ -109,6 +111,26 @@ def draw_spread(axes: Axes, data: xarray.Dataset) -> None:
     axes.plot(data[dim].values, data["spread"].values, "o-", color=style.SPREAD, linewidth=1.0)
     axes.set_ylim(0, 1.15 * float(np.nanmax(data["spread"].values, initial=1e-3)))
     axes.set_ylabel("local-energy\nspread (meV)")
+
+
+def draw_sectors(axes: Axes, data: xarray.Dataset) -> None:
+    """Weight of each total momentum that matters anywhere, and of all others together."""
+    (dim,) = (str(name) for name in data["energy"].dims)
+    x = data[dim].values
+    weights, errors = (
+        data[name].transpose("sector", dim).values for name in ("sector_weight", "sector_weight_error")
+    )
+    seen = np.argsort(-weights.max(axis=1), kind="stable")[: len(_SECTOR_COLOURS)]
+    seen = seen[weights[seen].max(axis=1) > _VISIBLE_WEIGHT]
+    for index, colour in zip(seen, _SECTOR_COLOURS, strict=False):
+        label = f"({int(data['sector_1'][index])}, {int(data['sector_2'][index])})"
+        axes.errorbar(x, weights[index], errors[index], fmt="o-", color=colour, label=label)
+    others = np.delete(weights, seen, axis=0).sum(axis=0)
+    if others.max(initial=0) > _VISIBLE_WEIGHT:
+        axes.plot(x, others, "--", color=style.MUTED, label="others")
+    axes.set_ylabel("weight of\nmomentum")
+    axes.set_ylim(-0.05, 1.1)
+    axes.legend(ncols=3)
 
 
 def key(axes: Axes) -> None:

@@ -25,6 +25,7 @@ from qernel.report.drawing import (
     draw_map,
     draw_measured,
     draw_residual,
+    draw_sectors,
     draw_spread,
     key,
     letter_panels,
@@ -127,6 +128,42 @@ def sweep_components(
         axes.set_ylabel(f"{words}\nper electron (meV)")
         axes.set_xlabel(axis_label(str(dim)))
     key(panels[0])
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
+def sweep_state(data: xarray.Dataset, ranges: Ranges) -> Figure:
+    """What kind of state it is: momentum sectors, Bragg peaks, fidelity susceptibility; as measured."""
+    (dim,) = (str(name) for name in data["energy"].dims)
+    wanted = {"sector_weight": 1.3, "bragg_sqrt3": 1.3, f"susceptibility_{dim}": 1.3}
+    figure, panels = stack([height for name, height in wanted.items() if name in data])
+    rest = iter(panels)
+    if "sector_weight" in data:
+        draw_sectors(next(rest), data)
+    if "bragg_sqrt3" in data:
+        axes = next(rest)
+        labels = {"bragg_sqrt3": "K, of the √3 × √3 crystal", "bragg_moire": "g, of the moiré lattice"}
+        for (name, label), colour in zip(labels.items(), (style.DIFFERENCE, style.MEASURED), strict=True):
+            axes.errorbar(
+                data[dim].values,
+                data[name].values,
+                data[f"{name}_error"].values,
+                fmt="o-",
+                color=colour,
+                label=label,
+            )
+        axes.set_ylabel("structure factor")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+    if f"susceptibility_{dim}" in data:
+        axes, name = next(rest), f"susceptibility_{dim}"
+        axes.errorbar(
+            data[dim].values, data[name].values, data[f"{name}_error"].values, fmt="o-", color=style.SPREAD
+        )
+        axes.set_ylabel("fidelity\nsusceptibility")
+        axes.set_ylim(bottom=0)
+    panels[-1].set_xlabel(axis_label(dim))
     letter_panels(panels)
     shade_outside(panels, data, ranges)
     return figure

@@ -82,6 +82,27 @@ def _curves(
         columns(data, variables),
     )
 
+    susceptibility = f"susceptibility_{swept(data)[0]}"
+    told = {
+        "sector_weight": "weight of each total momentum, by its integer label",
+        "bragg_sqrt3": "structure factor at the moiré reciprocal vectors g and at the corners K",
+        susceptibility: f"fidelity susceptibility to {parameter}",
+    }
+    words = [
+        f"({letter}) {text}"
+        for letter, text in zip("abc", [told[n] for n in told if n in data], strict=False)
+    ]
+    if words:
+        names = ["bragg_sqrt3", "bragg_moire", susceptibility]
+        yield publish_figure(
+            folder,
+            f"{name}-state",
+            "Momentum, Bragg peaks, susceptibility",
+            f"{'; '.join(words).capitalize()}. {closing}",
+            figures.sweep_state(data, ranges),
+            columns(data, [each for n in names for each in (n, f"{n}_error")]),
+        )
+
 
 def _maps(data: xarray.Dataset, name: str, config: Config, folder: Folder, flagged: Sequence[Index]) -> str:
     legend = "Dashes: the range of training" + ("; crosses: flagged contexts" if flagged else "")
