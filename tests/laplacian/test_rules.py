@@ -9,7 +9,7 @@ from jax import lax
 from qernel.laplacian import forward_laplacian
 from qernel.laplacian.interpreter import _follow
 from qernel.laplacian.jet import coordinates
-from qernel.wavefunction.operations import attend, elementwise, linear_map, softmax
+from qernel.wavefunction.operations import attend, elementwise, linear_map, slogdet, softmax
 
 ELECTRONS = 4
 WEIGHT = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3)))
@@ -74,10 +74,20 @@ FUNCTIONS = {
     "attention to constants": lambda r: attend(
         channels(mixed(r)), jnp.ones((ELECTRONS, 2, 2)), jnp.ones((ELECTRONS, 2, 2)) * SQUARE[:, :2, None]
     ),
-    "determinant": lambda r: jnp.stack(jnp.linalg.slogdet(mixed(r) @ features(r).T + SQUARE))[1],
-    "size of a complex determinant": lambda r: jnp.linalg.slogdet(complex_matrix(r))[1],
-    "sign of a complex determinant": lambda r: jnp.linalg.slogdet(complex_matrix(r))[0],
+    "determinant": lambda r: slogdet(mixed(r) @ features(r).T + SQUARE)[1],
+    "size of a complex determinant": lambda r: slogdet(complex_matrix(r))[1],
+    "sign of a complex determinant": lambda r: slogdet(complex_matrix(r))[0],
     "complex products": lambda r: (complex_matrix(r) * wave(r)).imag,
+    "determinant without a rule": lambda r: jnp.linalg.slogdet(mixed(r) @ features(r).T + SQUARE)[1],
+    "attention over a batch": lambda r: jax.vmap(attend, in_axes=(3, None, 1))(
+        jnp.stack([channels(mixed(r)), channels(features(r))], axis=3),
+        channels(features(r))[:, :, 0],
+        jnp.stack([channels(r @ WEIGHT)[:, :, 0], channels(mixed(r))[:, :, 0]], axis=1),
+    ),
+    "softmax over a batch": lambda r: jax.vmap(softmax, in_axes=1)(jnp.stack([mixed(r), features(r)], 2)),
+    "determinants over a batch": lambda r: jax.vmap(slogdet, in_axes=2)(
+        jnp.stack([mixed(r) @ features(r).T + SQUARE, SQUARE + r @ r.T], axis=2)
+    )[1],
     "constant": lambda r: jnp.ones(3),
 }
 

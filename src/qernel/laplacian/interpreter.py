@@ -13,14 +13,15 @@ from qernel.laplacian.attention import attention
 from qernel.laplacian.jet import Jet, coordinates
 from qernel.laplacian.locality import surviving_axis
 from qernel.laplacian.rules import Function, Operand
-from qernel.wavefunction.operations import ATTEND, LINEAR_MAP, SOFTMAX, is_elementwise
+from qernel.wavefunction.operations import is_elementwise, name_of
 
-#: Functions known by the names that they are compiled under: all operands are jets, the results a list.
+#: Rules of `qernel.wavefunction.operations`: all operands are jets, the results a list.
 _WHOLE: dict[str, Callable[..., list[Jet]]] = {
-    ATTEND: lambda q, k, v: [attention(q, k, v)],
-    SOFTMAX: lambda x: [rules.softmax(x)],
+    "attend": lambda q, k, v: [attention(q, k, v)],
+    "softmax": lambda x: [rules.softmax(x)],
     "slogdet": rules.slogdet,
 }
+_LINEAR_MAP = name_of("linear_map", (2, 2))
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
 
@@ -61,13 +62,15 @@ def _step(equation, operands: list[Operand]) -> Sequence[Operand]:
     if not jets or name in rules.CONSTANT:
         return function(*(x.value if isinstance(x, Jet) else x for x in operands))
     label = equation.params.get("name", "") if name in _CALLS else ""
-    if label in _WHOLE:
-        size = max(x.dense().jacobian.shape[0] for x in jets)
-        return _WHOLE[label](*(_as_jet(x, size) for x in operands))
-    if label == LINEAR_MAP:
-        return _operation(label, lambda x, weight: [x @ weight], equation, operands)
     if is_elementwise(label):
         return [rules.elementwise(lambda x: function(x)[0], *jets)]
+    ranks = tuple(x.value.ndim if isinstance(x, Jet) else x.ndim for x in operands)
+    for whole, rule in _WHOLE.items():
+        if label == name_of(whole, ranks):
+            size = max(x.dense().jacobian.shape[0] for x in jets)
+            return rule(*(_as_jet(x, size) for x in operands))
+    if label == _LINEAR_MAP and ranks == (2, 2):
+        return _operation(label, lambda x, weight: [x @ weight], equation, operands)
     if name in _CALLS:
         called = equation.params[_CALLS[name]]
         return _follow(called.jaxpr, called.consts, operands)
@@ -93,7 +96,7 @@ def _operation(name: str, function: Function, equation, operands: list[Operand])
         )
     if name == "dot_general" and both:
         return [rules.contraction(first, operands[1], equation.params, electron)]
-    if name in rules.LINEAR or name in ("mul", "div", "dot_general", LINEAR_MAP):
+    if name in rules.LINEAR or name in ("mul", "div", "dot_general", _LINEAR_MAP):
         return rules.linear(function, operands, electron)
     return rules.general(function, operands)
 

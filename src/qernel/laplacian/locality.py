@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qernel.laplacian.rules import ELEMENTWISE, names
-from qernel.wavefunction.operations import LINEAR_MAP
+from qernel.wavefunction.operations import name_of
 
 Shape = tuple[int, ...]
 
@@ -93,5 +93,7 @@ _RULES: dict[str, Callable[..., int | None]] = {
     "split": _split,
     "slice": _slice,
     "dot_general": _dot,
-    LINEAR_MAP: lambda _parameters, _operand, _shape, _result, axis: axis if axis == 0 else None,
+    name_of("linear_map", (2, 2)): lambda _parameters, _operand, _shape, _result, axis: (
+        axis if axis == 0 else None
+    ),
 }

@@ -43,7 +43,7 @@ def linear(function: Function, operands: Sequence[Operand], electron: int | None
     inner, jets = _of_jets(function, operands)
     values = tuple(jet.value for jet in jets)
 
-    def push(*directions: Array) -> list[Array]:
+    def push(*directions: Array) -> list:
         return jax.jvp(inner, values, directions)[1]
 
     jacobians = jax.vmap(push)(*(jet.jacobian for jet in jets))
@@ -64,7 +64,7 @@ def general(function: Function, operands: Sequence[Operand]) -> list[Operand]:
     inner, jets = _of_jets(smooth_part, operands)
     values = tuple(jet.value for jet in jets)
 
-    def bend(*directions: Array) -> list[Array]:
+    def bend(*directions: Array) -> list:
         return jax.jvp(lambda *x: jax.jvp(inner, x, directions)[1], values, directions)[1]
 
     second = jax.vmap(bend)(*(jet.jacobian for jet in jets))

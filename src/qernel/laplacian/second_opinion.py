@@ -9,7 +9,7 @@ from folx.api import FwdJacobian, FwdLaplArray
 from jaxtyping import Array, Float
 
 from qernel.laplacian.jet import Jet
-from qernel.wavefunction.operations import LINEAR_MAP
+from qernel.wavefunction.operations import name_of
 
 
 def folx_laplacian(
@@ -31,4 +31,4 @@ def _linear_map(arguments, _, sparsity_threshold: int):
     return FwdLaplArray(x.x @ weight, jacobian, x.laplacian @ weight)
 
 
-folx.register_function(LINEAR_MAP, _linear_map)  # pyright: ignore[reportArgumentType]
+folx.register_function(name_of("linear_map", (2, 2)), _linear_map)  # pyright: ignore[reportArgumentType]

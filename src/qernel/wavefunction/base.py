@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from qernel.hamiltonian.couplings import Couplings
+from qernel.wavefunction.operations import slogdet
 
 
 class LogPsi(NamedTuple):
@@ -32,7 +33,7 @@ def sum_of_determinants(
     orbitals: Complex[Array, "determinant n n"] | Float[Array, "determinant n n"],
 ) -> LogPsi:
     """log of psi = sum_k det orbitals[k], by slogdet and a complex log-sum-exp."""
-    signs, logs = jnp.linalg.slogdet(orbitals)
+    signs, logs = slogdet(orbitals)
     largest = jnp.max(logs)
     total = jnp.sum(signs * jnp.exp(logs - largest).astype(signs.dtype))
     # Not jnp.abs: the forward Laplacian of a complex one goes through a cast that JAX is about to forbid.

@@ -4,22 +4,44 @@ The forward Laplacian knows these functions by the names they are compiled under
 (`qernel.laplacian`). Everything also works without: a name is an opportunity, not a duty.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 _PREFIX, _ELEMENTWISE = "qernel_", "qernel_elementwise_"
 F = TypeVar("F", bound=Callable)
 
 
 def operation(function: F) -> F:
-    """Compile a function under its name, prefixed."""
-    function.__name__ = _PREFIX + function.__name__
-    return jax.jit(function)  # pyright: ignore[reportReturnType]
+    """Compile a function of arrays under a name that tells which it is, and the ranks of its arguments.
+
+    `jax.vmap` leaves names as they are and adds an axis somewhere: where the ranks of the arguments are not
+    those of the name, the function is a batched one.
+    """
+
+    @functools.cache
+    def compiled(ranks: tuple[int, ...]) -> Callable:
+        def named(*arguments):
+            return function(*arguments)
+
+        named.__name__ = name_of(function.__name__, ranks)
+        return jax.jit(named)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        return compiled(tuple(x.ndim for x in arguments))(*arguments)
+
+    return call  # pyright: ignore[reportReturnType]
+
+
+def name_of(operation: str, ranks: tuple[int, ...]) -> str:
+    """The name that an operation on arguments of these ranks is compiled under."""
+    return "_".join([_PREFIX + operation, *map(str, ranks)])
 
 
 def elementwise(function: F) -> F:
@@ -79,4 +101,10 @@ def linear_map(
     return _linear_map(x, weight)
 
 
-ATTEND, LINEAR_MAP, SOFTMAX = (each.__name__ for each in (attend, linear_map, softmax))
+@operation
+def slogdet(
+    x: Complex[Array, "*batch n n"] | Float[Array, "*batch n n"],
+) -> tuple[Complex[Array, "*batch"] | Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """Phase and logarithm of the modulus of determinants."""
+    sign, logarithm = jnp.linalg.slogdet(x)
+    return sign, logarithm
