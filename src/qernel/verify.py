@@ -96,20 +96,31 @@ def _pair(name: str, *overrides: str, steps: int = 600) -> _Trained:
     return _Trained(name, "pair", (_stages((steps, 8)), *overrides))
 
 
-_FOUR = _Trained(
-    "four-seed1",
-    "six-over-depth",
-    ("electrons=[4,0]", "cells=6", _stages((200, 4), (400, 8)), "training.seed=1"),
+_SLATERNET = _Trained(
+    "pair-slaternet",
+    "six-slaternet",
+    (
+        "electrons=[2,0]",
+        "cells=3",
+        "size=32",
+        "layers=3",
+        "moire_features=true",
+        "walkers=512",
+        "damping=0.01",
+        "norm_bound=0.003",
+        "decay_steps=100",
+        _stages((500, 1)),
+    ),
 )
 _QUICK = (_Family("pair", (_pair("pair", steps=200),), (0.7, 1.1, 1.5), 0.1),)
 _FULL = (
     _Family("pair", (_pair("pair"), _pair("pair-seed1", "training.seed=1")), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02),
     _Family("pair, eps 10", (_pair("pair-eps10", "dielectric_constant=10"),), (0.7, 1.1, 1.5), 0.02),
-    _Family("four", ("four-over-depth", _FOUR), (0.7, 0.9, 1.1, 1.3, 1.5), 0.1),
+    _Family("four", ("four-over-depth",), (0.7, 0.9, 1.1, 1.3, 1.5), 0.1),
     _Family("four, eps 10", ("four-over-depth-eps10",), (0.7, 1.1, 1.5), 0.1),
-    _Family("six", ("six-over-depth", "six-crystal"), (0.7, 0.9, 1.3, 1.5), 0.1),
-    _Family("six, eps 10", ("six-over-depth-eps10", "six-crystal-eps10"), (0.7, 1.1, 1.5), 0.1),
-    _Family("SlaterNet", ("six-slaternet",), (), 0.0),
+    _Family("six", ("six-over-depth", "six-K"), (0.7, 0.9, 1.3, 1.5), 0.1),
+    _Family("six, eps 10", ("six-over-depth-eps10", "six-K-eps10"), (0.7, 1.1, 1.5), 0.1),
+    _Family("SlaterNet", (_SLATERNET,), (), 0.0),
     *(_Family(f"gas of {n}", (f"gas-{n}",), (2.78886, 5.57772), 0.1) for n in (7, 19)),  # r_s 10, 5
 )
 

@@ -89,11 +89,9 @@ def _operation(name: str, function: Function, equation, operands: list[Operand])
         return [rules.elementwise(lambda x: function(x)[0], first)]
     if name == "div" and isinstance(operands[1], Jet):
         inverse = rules.elementwise(jnp.reciprocal, operands[1])
-        return (
-            [rules.product(first, inverse)]
-            if both
-            else rules.linear(lambda x: [first * x], [inverse], electron)
-        )
+        if both:
+            return [rules.product(first, inverse)]
+        return rules.linear(lambda x: [first * x], [inverse], electron)
     if name == "dot_general" and both:
         return [rules.contraction(first, operands[1], equation.params, electron)]
     if name in rules.LINEAR or name in ("mul", "div", "dot_general", _LINEAR_MAP):
