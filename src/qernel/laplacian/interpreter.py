@@ -117,8 +117,11 @@ def _bound(equation) -> Function:
     primitive = equation.primitive
 
     def function(*operands):
-        parts, parameters = primitive.get_bind_params(equation.params)
-        result = primitive.bind(*parts, *operands, **parameters)
+        bound = primitive.get_bind_params(equation.params)
+        functions, parameters = (
+            bound if isinstance(bound, tuple) else ((), bound)
+        )  # before and since JAX 0.12
+        result = primitive.bind(*functions, *operands, **parameters)
         return list(result) if primitive.multiple_results else [result]
 
     return function
