@@ -72,6 +72,12 @@ def test_electron_gas_rows_are_the_published_numbers(gas):
     assert "r_s 5" in share.quantity
 
 
+def test_more_correlation_than_in_the_infinite_gas_fails(gas):
+    waves, hartree = plane_waves(gas)
+    found = rows(gas, waves - 0.016 * hartree, 1e-3)
+    assert [row.passed for row in found] == [True, True, False]
+
+
 def test_an_electron_gas_above_its_plane_waves_fails(gas):
     waves, hartree = plane_waves(gas)
     found = rows(gas, waves + 0.001 * hartree, 1e-3)

@@ -46,8 +46,8 @@ def check_trained(
 
     They may be in different sectors, or from different seeds. The lowest at a context has to be the ground
     state; the others the lowest state of their sectors. `allowed` is how far above the exact one an energy
-    may lie, in meV per electron. What an ansatz misses may change by as much over half a range, which
-    bounds the Hellmann-Feynman residual.
+    may lie, in meV per electron. What an ansatz misses may change by as much between neighbouring contexts
+    of training, which bounds the Hellmann-Feynman residual.
     """
 
     def named(candidate: Candidate) -> str:
@@ -67,7 +67,8 @@ def check_trained(
                     yield from _lowest_of_sector(group, place, hamiltonian, found, known, allowed)
             if rank == 0:
                 yield from check_determinants(group, place, hamiltonian, context, model, found["energy"])
-            yield from _consistency(group, place, hamiltonian, found, allowed)
+            apart = candidate.config.training.stages[-1].contexts
+            yield from _consistency(group, place, hamiltonian, found, allowed * apart)
     for candidate, results in zip(candidates, measured, strict=True):
         for check in _exact_properties(group, candidate, contexts[0], results[0].electrons):
             yield check._replace(quantity=check.quantity + named(candidate))
@@ -163,11 +164,14 @@ def _lowest_of_sector(
 
 
 def _consistency(
-    group: str, place: str, hamiltonian: Hamiltonian, results: dict[str, Result], allowed: float
+    group: str, place: str, hamiltonian: Hamiltonian, results: dict[str, Result], variation: float
 ) -> Iterator[Check]:
-    """What holds for every well-sampled eigenstate."""
+    """What holds for every well-sampled eigenstate.
+
+    `variation` bounds how much the energy's excess may go up and down over a range, in meV per electron.
+    """
     for name, low, high in hamiltonian.family.ranges:
-        slope = 2 * allowed / (high - low)
+        slope = variation / (high - low)
         residual = results[f"residual_{name}"]
         yield Check(
             group,
