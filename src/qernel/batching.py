@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -37,13 +38,38 @@ def over_walkers(function: Callable, mesh: Mesh, microbatch: int) -> Callable:
     """
 
     def local(model, walkers, contexts):
-        def one_context(inputs):
-            configurations, context = inputs
-            return jax.lax.map(lambda r: function(model, r, context), configurations, batch_size=microbatch)
+        batches, unbatched = microbatches(walkers, microbatch)
 
-        return jax.lax.map(one_context, (walkers, contexts))
+        def run(inputs):
+            batch, context = inputs
+            return jax.vmap(lambda r: function(model, r, context))(batch)
+
+        chunks = len(jax.tree.leaves(batches)[0]) // len(jax.tree.leaves(walkers)[0])
+        repeated = jax.tree.map(lambda x: jnp.repeat(x, chunks, axis=0), contexts)
+        return unbatched(jax.lax.map(run, (batches, repeated)))
 
     return over_devices(local, mesh, (REPLICATED, BY_WALKER, REPLICATED))
+
+
+def microbatches(walkers: Any, most: int) -> tuple[Any, Callable]:
+    """Arrays (context, walker, ...) as microbatches (context x chunk, walker, ...), and the way back.
+
+    Microbatches have one size, at most `most`; where they do not come out even, the last walker of a
+    context is repeated. One flat loop over them writes each result once.
+    """
+    contexts, share = jax.tree.leaves(walkers)[0].shape[:2]
+    chunks = -(-share // most)
+    size = -(-share // chunks)
+
+    def split(x):
+        if chunks * size > share:
+            x = x[:, np.minimum(np.arange(chunks * size), share - 1)]
+        return x.reshape(contexts * chunks, size, *x.shape[2:])
+
+    def join(x):
+        return x.reshape(contexts, chunks * size, *x.shape[2:])[:, :share]
+
+    return jax.tree.map(split, walkers), lambda results: jax.tree.map(join, results)
 
 
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:

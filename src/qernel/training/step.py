@@ -16,7 +16,7 @@ from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.optimize import NATURAL_GRADIENT
-from qernel.sampling import Walkers, metropolis, tune
+from qernel.sampling import Walkers, langevin, tune
 from qernel.wavefunction.base import Wavefunction
 
 
@@ -50,7 +50,7 @@ def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context param
 
 
 def make_sampling(
-    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype
+    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype, microbatch: int
 ) -> Callable[..., tuple[Walkers, Float[Array, " context"]]]:
     """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
 
@@ -60,7 +60,7 @@ def make_sampling(
     @eqx.filter_jit
     def sample(model, walkers, contexts, key):
         couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
-        walkers, acceptance = metropolis(model, walkers, couplings, key, moves, cell, mesh)
+        walkers, acceptance = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
         return tune(walkers, acceptance, cell), acceptance
 
     return sample
@@ -90,7 +90,8 @@ def make_optimization(
         residual = clipped_residual(energies.total)
         parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
         if natural:
-            rows = scores(state.model, *walkers, mesh, training.microbatch)
+            # Without the barrier the compiler centres the scores anew in each product with them.
+            rows = jax.lax.optimization_barrier(scores(state.model, *walkers, mesh, training.microbatch))
             update, memory = optimizer.update(
                 parameters,  # pyright: ignore[reportArgumentType]
                 state.optimizer,
