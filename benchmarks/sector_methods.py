@@ -81,7 +81,7 @@ def train(method: str, seed: int, arguments) -> dict[str, float]:
     strength = arguments.penalty / unit if method == "penalty" else 0.0
     optimizer = make_optimizer(config.optimizer, hamiltonian)
     memory = optimizer.init(eqx.filter(model, eqx.is_inexact_array))
-    sample = make_sampling(hamiltonian, mesh, training.moves, dtype)
+    sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
 
     def weight(model, electrons, coupling):
         ratios = amplitude_ratios(model, electrons, electrons + jnp.asarray(shifts[:, None], dtype), coupling)

@@ -56,7 +56,7 @@ def measure(config, seconds: float) -> dict[str, float]:
     dtype = jnp.dtype(training.precision)
     mesh = walker_mesh(training.walkers // len(state.contexts))
     couplings = couplings_of(hamiltonian, state.contexts, dtype)
-    sample = make_sampling(hamiltonian, mesh, training.moves, dtype)
+    sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
     optimizer = make_optimizer(config.optimizer, hamiltonian)
     walkers, key = state.walkers, jax.random.key(0)
     for _ in range(30):

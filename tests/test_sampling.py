@@ -13,7 +13,7 @@ import qernel.sampling
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
 from qernel.lattice import MOIRE_VECTORS, Supercell, supercell_of
-from qernel.sampling import Walkers, initial_walkers, metropolis, tune, wrap
+from qernel.sampling import Walkers, initial_walkers, langevin, tune, wrap
 from qernel.training.step import couplings_of
 from qernel.wavefunction import make_wavefunction
 from qernel.wavefunction.base import LogPsi, Wavefunction
@@ -48,7 +48,7 @@ def move(couplings):
     @eqx.filter_jit
     def moved(walkers, key):
         here = jax.tree.map(lambda x: x[: walkers.width.shape[0]], couplings)
-        return metropolis(Product(), walkers, here, key, 20, CELL, walker_mesh(walkers.per_context))
+        return langevin(Product(), walkers, here, key, 20, CELL, walker_mesh(walkers.per_context), 100)
 
     return moved
 
@@ -82,21 +82,21 @@ def test_contexts_are_independent_chains(move):
 
 
 @pytest.mark.parametrize("width", [0.01, 3.0])
-def test_step_width_is_tuned_to_half_acceptance(move, width):
+def test_step_width_is_tuned_to_two_thirds_acceptance(move, width):
     walkers = start(width=width)
     for step in range(40):
         walkers, acceptance = move(walkers, jax.random.key(step))
         if step == 0:
-            assert abs(float(acceptance[0]) - 0.5) > 0.1
+            assert abs(float(acceptance[0]) - 0.65) > 0.1
         walkers = tune(walkers, acceptance, CELL)
-    assert float(acceptance[0]) == pytest.approx(0.5, abs=0.05)
+    assert float(acceptance[0]) == pytest.approx(0.65, abs=0.05)
 
 
 def test_tuning_widens_and_narrows():
     walkers = start(contexts=2, width=0.3)
     widths = np.asarray(tune(walkers, jnp.array([0.8, 0.2]), CELL).width)
     assert widths[0] > 0.3 > widths[1]
-    np.testing.assert_array_equal(tune(walkers, jnp.array([0.5, 0.5]), CELL).width, walkers.width)
+    np.testing.assert_array_equal(tune(walkers, jnp.array([0.65, 0.65]), CELL).width, walkers.width)
 
 
 def test_wrapping_moves_by_supercell_vectors_into_one_cell():
@@ -165,7 +165,7 @@ def test_hartree_fock_energy_of_the_electron_gas(tiny):
 
     @eqx.filter_jit
     def sample(walkers, key):
-        walkers, _ = metropolis(model, walkers, couplings, key, 10, cell, mesh)
+        walkers, _ = langevin(model, walkers, couplings, key, 4, cell, mesh, 64)
         one = jax.tree.map(lambda x: x[0], couplings)
         return walkers, jax.vmap(lambda r: hamiltonian.terms[1](r, one))(walkers.electrons[0])
 

@@ -133,6 +133,7 @@ def sweep(
     samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
     equilibration: Annotated[int, Parameter(help="Samples thrown away.")] = Effort().equilibration,
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
     measure: Annotated[
         list[str] | None, Parameter(help=f"Observables to add, of {', '.join(OBSERVABLES)}.")
     ] = None,
@@ -148,14 +149,14 @@ def sweep(
         Left out: one measurement at the system's own parameters.
     """
     values = dict(_parse_range(text) for text in over or [])
-    if min(walkers, samples) < 2 or equilibration < 0:
-        raise UserError("sweep needs walkers >= 2, samples >= 2 and equilibration >= 0")
+    if min(walkers, samples) < 2 or equilibration < 0 or moves < 1:
+        raise UserError("sweep needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
     this = _open(run)
     effort = Effort(
         walkers=walkers,
         samples=samples,
         equilibration=equilibration,
-        moves=this.config().training.moves,
+        moves=moves,
         seed=seed,
         observables=(*Effort().observables, *(measure or [])),
     )

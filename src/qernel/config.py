@@ -177,9 +177,9 @@ class TrainingConfig(_Section):
         " fill the same ones",
     )
     walkers: int = Field(default=256, ge=4, description="walkers in all, shared evenly by the contexts")
-    moves: int = Field(default=10, ge=1, description="Metropolis moves between optimization steps")
-    burn_in: int = Field(default=300, ge=0, description="moves before the first step")
-    refresh_burn_in: int = Field(default=50, ge=0, description="moves after contexts are redrawn")
+    moves: int = Field(default=4, ge=1, description="Langevin moves between optimization steps")
+    burn_in: int = Field(default=100, ge=0, description="moves before the first step")
+    refresh_burn_in: int = Field(default=20, ge=0, description="moves after contexts are redrawn")
     refresh_every: int = Field(default=500, ge=1, description="steps between redraws of the contexts")
     stages: tuple[Stage, ...] = Field(min_length=1)
     microbatch: int = Field(default=32, ge=1, description="walkers worked on together (no effect on results)")

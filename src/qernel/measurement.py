@@ -23,12 +23,12 @@ from qernel.wavefunction.base import Wavefunction
 
 
 class Effort(NamedTuple):
-    """How long each context is sampled, and what is measured. A sample follows `moves` Metropolis moves."""
+    """How long each context is sampled, and what is measured. A sample follows `moves` moves."""
 
     walkers: int = 128  # per context
     equilibration: int = 40  # samples thrown away
     samples: int = 60
-    moves: int = 10
+    moves: int = 4
     seed: int = 1
     observables: tuple[str, ...] = DEFAULT_OBSERVABLES
 
@@ -49,7 +49,7 @@ class Measurement:
         self._dtype, self._microbatch = dtype, microbatch
         self.observables = make_observables(hamiltonian, effort.observables)
         mesh = walker_mesh(effort.walkers)
-        self._sample = make_sampling(hamiltonian, mesh, effort.moves, dtype)
+        self._sample = make_sampling(hamiltonian, mesh, effort.moves, dtype, microbatch)
         self._observe = eqx.filter_jit(self._make_observe(mesh))
 
     def __call__(

@@ -100,7 +100,7 @@ def _equal_groups(grid: np.ndarray) -> list[np.ndarray]:
 
 
 def _results(measured: Measured) -> dict[str, Result]:
-    acceptance = Result(np.asarray(measured.acceptance), None, "1", "acceptance of the Metropolis moves")
+    acceptance = Result(np.asarray(measured.acceptance), None, "1", "acceptance of the moves")
     return measured.results | {"acceptance": acceptance}
 
 

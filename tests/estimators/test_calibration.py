@@ -1,4 +1,4 @@
-"""Error bars of short Metropolis runs on a density whose mean is known."""
+"""Error bars of short runs on a density whose mean is known."""
 
 import math
 
@@ -12,11 +12,11 @@ from scipy.special import i0, i1
 from qernel.batching import walker_mesh
 from qernel.estimators.statistics import Accumulator, jackknife
 from qernel.lattice import supercell_of
-from qernel.sampling import Walkers, initial_walkers, metropolis
+from qernel.sampling import Walkers, initial_walkers, langevin
 from qernel.training.step import couplings_of
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
-RUNS, WALKERS, SAMPLES = 400, 64, 40
+RUNS, WALKERS, SAMPLES = 400, 128, 40
 STRENGTH = 0.8
 
 
@@ -39,7 +39,7 @@ def runs(system):
 
     @eqx.filter_jit
     def sample(walkers, key):
-        walkers, acceptance = metropolis(VonMises(), walkers, couplings, key, 1, cell, mesh)
+        walkers, acceptance = langevin(VonMises(), walkers, couplings, key, 1, cell, mesh, 32)
         return walkers, jnp.cos(walkers.electrons[:, :, 0] @ jnp.asarray(cell.reciprocal[0])), acceptance
 
     values = []

@@ -184,7 +184,7 @@ def compiled(one_electron_run):
     hamiltonian, mesh = make_hamiltonian(one_electron_run), walker_mesh(1)
     optimizer = make_optimizer(one_electron_run.optimizer, hamiltonian)
     return (
-        make_sampling(hamiltonian, mesh, one_electron_run.training.moves, jnp.dtype("float64")),
+        make_sampling(hamiltonian, mesh, one_electron_run.training.moves, jnp.dtype("float64"), 32),
         make_optimization(one_electron_run, hamiltonian, optimizer, mesh),
     )
 

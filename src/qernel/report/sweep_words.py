@@ -46,7 +46,7 @@ def origin(data: xarray.Dataset) -> str:
     when = attrs["created"].replace("T", " ").replace("+00:00", " UTC")
     return (
         f"Measured {when} by {attrs['program']}, with the wavefunction of training step "
-        f"{attrs['training_step']} and {attrs['moves_per_sample']} Metropolis moves per sample"
+        f"{attrs['training_step']} and {attrs['moves_per_sample']} Langevin moves per sample"
     )
 
 

@@ -41,7 +41,7 @@ def training_section(
         "training-quality",
         "Local-energy spread and acceptance during training",
         f"(a) Standard deviation of the local energy per electron, zero for an exact eigenstate. "
-        f"(b) Share of Metropolis moves accepted. {_how(curves, rows, config)}",
+        f"(b) Share of moves accepted. {_how(curves, rows, config)}",
         figures.training_quality(curves, config.contexts),
         _quality_data(curves, config),
     )

@@ -70,7 +70,7 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
 
     @functools.cache
     def compiled(mesh: Mesh):
-        sample = make_sampling(hamiltonian, mesh, training.moves, dtype)
+        sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
         return sample, make_optimization(config, hamiltonian, optimizer, mesh)
 
     for index in range(int(state.step), training.steps):

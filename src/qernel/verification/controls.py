@@ -29,7 +29,7 @@ def check_no_jump(*, walkers: int = 512, samples: int = 60) -> Iterator[Check]:
     family = standard_family(ranges=(("moire_depth", 0.5, 2.0),))
     hamiltonian = moire_hamiltonian(supercell_of(9), (7, 0), family)
     mesh = walker_mesh(walkers)
-    sample = make_sampling(hamiltonian, mesh, 10, jnp.float64)
+    sample = make_sampling(hamiltonian, mesh, 4, jnp.float64, 32)
     start = initial_walkers(jax.random.key(3), hamiltonian.supercell, 7, 1, walkers, jnp.float64)
     measure = jax.jit(jax.vmap(Coulomb(hamiltonian.supercell), (0, None)))
     energies, errors = [], []
