@@ -56,6 +56,7 @@ MISTAKES = {
     "command": (["trian"], ["trian"]),
     "option": (["train", "pair", "--minuets", "3"], ["--minuets"]),
     "minutes": (["train", "pair", "--minutes", "ten"], ["ten"]),
+    "processes": (["train", "pair", "--processes", "2"], ["cannot join", "--coordinator HOST:PORT"]),
 }
 
 

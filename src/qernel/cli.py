@@ -2,7 +2,9 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,7 @@ from qernel.config import Config, UserError, load_config, preset_names
 from qernel.estimators import OBSERVABLES
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
+from qernel.processes import by_first, has_others, is_first, is_loss, join, leave
 from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.shipped import copy_model, shipped_model, shipped_models
@@ -31,6 +34,25 @@ app = App(
     help="One neural wavefunction for a whole family of interacting-electron problems.",
 )
 console = Console()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Processes:
+    """How this process finds the others that share the walkers with it, if there are others."""
+
+    distributed: Annotated[
+        bool, Parameter(negative="", help="One of the processes that srun or mpirun started.")
+    ] = False
+    coordinator: Annotated[str | None, Parameter(help="HOST:PORT of process 0; without srun.")] = None
+    processes: Annotated[int | None, Parameter(help="How many processes; with --coordinator.")] = None
+    process: Annotated[int | None, Parameter(help="Which one this is, from 0; with --coordinator.")] = None
+
+    def join(self) -> None:
+        """Join the others; all but the first print nothing from here on."""
+        if self.distributed or (self.coordinator, self.processes, self.process) != (None, None, None):
+            join(self.coordinator, self.processes, self.process)
+            console.quiet = not is_first()
 
 
 @app.command
@@ -101,6 +123,7 @@ def train(
     *overrides: str,
     out: Path | None = None,
     minutes: float | None = None,
+    processes: Processes = Processes(),
 ) -> None:
     """Train a wavefunction. The same command again resumes where it stopped.
 
@@ -117,6 +140,7 @@ def train(
     """
     config = load_config(source, overrides)
     run = Run(out or Path("runs") / Path(source).stem)
+    processes.join()
     _introduce(config)
     finished = train_run(config, run, TrainingView(config, console), minutes)
     state = "finished" if finished else "stopped; the same command resumes it"
@@ -137,6 +161,7 @@ def sweep(
     measure: Annotated[
         list[str] | None, Parameter(help=f"Observables to add, of {', '.join(OBSERVABLES)}.")
     ] = None,
+    processes: Processes = Processes(),
 ) -> None:
     """Measure a trained wavefunction over its contexts, by inference only.
 
@@ -151,6 +176,7 @@ def sweep(
     values = dict(_parse_range(text) for text in over or [])
     if min(walkers, samples) < 2 or equilibration < 0 or moves < 1:
         raise UserError("sweep needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
+    processes.join()
     this = _open(run)
     effort = Effort(
         walkers=walkers,
@@ -311,12 +337,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CycloptsError as error:
         _fail(re.sub(r"\s+", " ", str(error)))
     except KeyboardInterrupt:
-        sys.exit(130)
+        leave(130)
+    except Exception as error:
+        if is_loss(error):
+            _fail(f"another process was lost; the same command starts again ({str(error).splitlines()[0]})")
+        if not has_others():
+            raise
+        traceback.print_exc()
+        leave(1)
 
 
 def _fail(message: str) -> None:
     print(f"qernel: {message}", file=sys.stderr)
-    sys.exit(2)
+    leave(2)
 
 
 def _open(path: Path) -> Run:
@@ -324,9 +357,13 @@ def _open(path: Path) -> Run:
     if Run(path).exists() or str(path) not in shipped_models():
         return Run(path)
     run = Run(Path("runs") / path)
-    if not run.exists():
-        copy_model(str(path), run)
-        console.print(f"copied the shipped model {path} to {run.path}", highlight=False, soft_wrap=True)
+
+    def copy() -> None:
+        if not run.exists():
+            copy_model(str(path), run)
+            console.print(f"copied the shipped model {path} to {run.path}", highlight=False, soft_wrap=True)
+
+    by_first(copy)
     return run
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from qernel.batching import over_walkers, walker_mesh
+from qernel.batching import gather, over_walkers, walker_mesh
 from qernel.config import UserError, suggestion
 from qernel.estimators import DEFAULT_OBSERVABLES, OBSERVABLES
 from qernel.estimators.local_energy import local_energy
@@ -66,15 +66,15 @@ class Measurement:
             moved, acceptance = self._sample(model, walkers, points, now)
             # The step width stays what equilibration made it: tuning while measuring would bias the means.
             walkers = Walkers(moved.electrons, walkers.width)
-            acceptances.append(np.asarray(acceptance))
-            self._take(sums, jax.device_get(self._observe(model, walkers.electrons, points, now)))
+            acceptances.append(gather(acceptance))
+            self._take(sums, gather(self._observe(model, walkers.electrons, points, now)))
         couplings = couplings_of(self.hamiltonian, points, jnp.float64)
-        mean_acceptance = np.mean(acceptances, axis=0)
+        mean_acceptance, electrons = np.mean(acceptances, axis=0), gather(walkers.electrons)
         return [
             Measured(
                 self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings)),
                 float(mean_acceptance[c]),
-                np.asarray(walkers.electrons[c]),
+                electrons[c],
             )
             for c, each in enumerate(sums)
         ]

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 
+from qernel.batching import gather
 from qernel.config import Config, UserError, load_config
+from qernel.processes import by_first, is_first, same_everywhere
 from qernel.training.checkpoint import checkpoints, load_latest, newest_step, save_checkpoint
 from qernel.training.loop import initial_state
 from qernel.training.step import StepMetrics, TrainingState
@@ -65,6 +66,9 @@ class Run:
 
         Raises UserError if the directory holds something else or a run that differs.
         """
+        by_first(lambda: self._begin(config))
+
+    def _begin(self, config: Config) -> None:
         if self.exists():
             self._check_continues(config)
         elif self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
@@ -73,19 +77,30 @@ class Run:
         _write_atomically(self.config_file, config.to_toml())
 
     def state(self) -> tuple[TrainingState, list[str]]:
-        """The newest good state (a fresh one if none was saved), and complaints about damaged files."""
-        config = self.config()
-        if not checkpoints(self.checkpoint_directory):
-            return initial_state(config), []
-        return load_latest(self.checkpoint_directory, eqx.filter_eval_shape(initial_state, config))
+        """The newest good state (a fresh one if none was saved), and complaints about damaged files.
+
+        Every process reads it. Raises UserError where they do not find the same.
+        """
+        config, complaints = self.config(), []
+        if checkpoints(self.checkpoint_directory):
+            shapes = eqx.filter_eval_shape(initial_state, config)
+            state, complaints = load_latest(self.checkpoint_directory, shapes)
+        else:
+            state = initial_state(config)
+        if not same_everywhere(int(state.step)):
+            raise UserError(f"{self.path} is not the same for all processes: they need one file system")
+        return state, complaints
 
     def step(self) -> int:
         """How far training came, by its newest checkpoint or what was recorded."""
         recorded = max((row["step"] for row in self.metrics()), default=0)
         return max(recorded, newest_step(self.checkpoint_directory))
 
-    def save(self, state: TrainingState) -> Path:
-        return save_checkpoint(self.checkpoint_directory, jax.device_get(state))
+    def save(self, state: TrainingState) -> None:
+        """Write a checkpoint. All processes have to ask."""
+        whole = gather(state)
+        if is_first():
+            save_checkpoint(self.checkpoint_directory, whole)
 
     def record(self, step: int, contexts: np.ndarray, metrics: StepMetrics) -> None:
         """Append one step to metrics.jsonl."""

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
+from qernel.processes import is_first
 from qernel.training.step import StepMetrics
 
 
 class ScalarLog:
-    """Writes each context's energy, spread and acceptance under the run; silent without tensorboardX."""
+    """Writes each context's energy, spread and acceptance under the run; silent without tensorboardX, and
+    on all processes but the first.
+    """
 
     def __init__(self, directory: Path):
         self._writer = None
-        if importlib.util.find_spec("tensorboardX") is not None:
+        if is_first() and importlib.util.find_spec("tensorboardX") is not None:
             from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
             self._writer = SummaryWriter(str(directory / "tensorboard"))

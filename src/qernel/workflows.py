@@ -9,14 +9,17 @@ import equinox as eqx
 import numpy as np
 import xarray
 
+from qernel.batching import walker_mesh
 from qernel.config import Config, UserError
 from qernel.measurement import Effort
+from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.shipped import find_run
 from qernel.sweep import sweep
 from qernel.tensorboard import ScalarLog
-from qernel.training.loop import train
+from qernel.training.checkpoint import newest_step
+from qernel.training.loop import TrainingStopped, train
 from qernel.training.step import TrainingState
 from qernel.training.transfer import taken_over
 
@@ -24,15 +27,18 @@ from qernel.training.transfer import taken_over
 def train_run(config: Config, run: Run, view: TrainingView, minutes: float | None = None) -> bool:
     """Train until the schedule ends, time is up or a signal asks to stop; True when finished.
 
-    The state is saved every `checkpoint_seconds` and on the way out, whatever the reason.
+    The state is saved every `checkpoint_seconds` and on the way out, whatever the reason; with several
+    processes, as long as all are at the same step. Raises UserError if one of them is lost.
     """
+    for stage in config.training.stages:
+        walker_mesh(config.training.walkers // stage.contexts)  # complains before anything is written
     run.begin(config)
     state, complaints = run.state()
     for complaint in complaints:
         view.note(complaint)
     if config.training.start and int(state.step) == 0:
         state = _start_from(config.training.start, config, state)
-    run.forget_after(int(state.step))
+    by_first(lambda: run.forget_after(int(state.step)))
     if int(state.step) >= config.training.steps:
         view.note(f"{run.path} is finished: {int(state.step)} steps; raise training.stages to go on")
         return True
@@ -43,16 +49,30 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
             for latest, metrics in train(config, state):
                 state = latest
                 step, contexts = int(state.step), np.asarray(state.contexts)
-                run.record(step, contexts, metrics)
-                scalars.record(step, metrics)
-                view.update(step, contexts, metrics, int(state.refused))
-                if stop.requested or time.monotonic() > deadline:
+                if is_first():
+                    run.record(step, contexts, metrics)
+                    scalars.record(step, metrics)
+                    view.update(step, contexts, metrics, int(state.refused))
+                now = time.monotonic()
+                stopping, saving = anywhere(
+                    stop.requested or now > deadline, now - saved_at > config.training.checkpoint_seconds
+                )
+                if stopping:
                     break
-                if time.monotonic() - saved_at > config.training.checkpoint_seconds:
+                if saving:
                     run.save(state)
                     saved_at = time.monotonic()
-        finally:
-            run.save(state)
+        except BaseException as error:
+            if is_loss(error):
+                raise UserError(
+                    "another process was lost; the same command resumes from step"
+                    f" {newest_step(run.checkpoint_directory)} ({str(error).splitlines()[0]})"
+                ) from None
+            # Where the other processes are is known of the errors only that all of them meet.
+            if isinstance(error, TrainingStopped) or not has_others():
+                run.save(state)
+            raise
+        run.save(state)
     return int(state.step) >= config.training.steps
 
 
@@ -61,11 +81,14 @@ def sweep_run(
     over: Mapping[str, Sequence[float]],
     effort: Effort,
     progress: Callable[[int, int], None],
-) -> tuple[xarray.Dataset, Path]:
-    """Sweep a run's newest state and write the dataset to a new file in its sweeps directory."""
+) -> tuple[xarray.Dataset, Path | None]:
+    """Sweep a run's newest state and write the dataset to a new file in its sweeps directory.
+
+    Returns the dataset and the file, None where another process has written it.
+    """
     state, _ = run.state()
     data = sweep(run.config(), state, over, effort, progress=progress)
-    return data, write_sweep(data, run.sweep_directory)
+    return data, write_sweep(data, run.sweep_directory) if is_first() else None
 
 
 def compare_runs(

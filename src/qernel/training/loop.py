@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
-from qernel.batching import BY_WALKER, REPLICATED, place, walker_mesh
+from qernel.batching import BY_WALKER, REPLICATED, gather, place, walker_mesh
 from qernel.config import Config, UserError
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.optimize import make_optimizer
@@ -85,7 +85,7 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         key = jax.random.fold_in(_key(config, _STEPS), index)
         walkers, acceptance = sample(state.model, state.walkers, state.contexts, key)
         state, metrics = optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
-        yield state, jax.device_get(metrics)
+        yield state, gather(metrics)
         if int(state.refused_in_a_row) >= _PATIENCE:
             raise TrainingStopped(
                 f"{_PATIENCE} steps in a row gave non-finite energies or updates (now step {index + 1});"
@@ -109,15 +109,14 @@ def _redraw(
     ranges = hamiltonian.family.ranges
     new = draw_contexts(ranges, count, config.training.seed, index)
     scale = np.array([high - low for _, low, high in ranges])
-    electrons, served_by = reassign(
-        np.asarray(state.walkers.electrons), np.asarray(state.contexts), new, scale
-    )
-    walkers = Walkers(jnp.asarray(electrons), state.walkers.width[served_by])
+    old, contexts = gather((state.walkers, state.contexts))
+    electrons, served_by = reassign(old.electrons, contexts, new, scale)
+    walkers = Walkers(jnp.asarray(electrons), jnp.asarray(old.width[served_by]))
     return eqx.tree_at(lambda s: (s.walkers, s.contexts), state, (walkers, jnp.asarray(new, jnp.float64)))
 
 
 def _spread(state: TrainingState, mesh: Mesh) -> TrainingState:
-    """Walkers shared out over the devices, everything else on each of them."""
+    """Walkers shared out over the devices of all processes, everything else on each of them."""
     electrons = place(state.walkers.electrons, mesh, BY_WALKER)
     rest = eqx.tree_at(lambda s: s.walkers.electrons, state, None)
     arrays, static = eqx.partition(rest, eqx.is_array)
