@@ -1,4 +1,4 @@
-"""The command line: qernel demo | presets | models | train | sweep | compare | report | verify | show."""
+"""The command line: one function per command."""
 
 import re
 import sys
@@ -25,8 +25,9 @@ from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.shipped import copy_model, shipped_model, shipped_models
 from qernel.tables import comparison_table, sweep_table, with_error
+from qernel.transition import extrapolate
 from qernel.wavefunction import count_parameters, wavefunction_shapes
-from qernel.workflows import compare_runs, sweep_run, train_run, write_sweep
+from qernel.workflows import compare_runs, sweep_run, train_run, weigh_sources, write_sweep
 
 app = App(
     name="qernel",
@@ -241,6 +242,45 @@ def compare_command(
             console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def transition(
+    *sources: Path,
+    seed: Annotated[int, Parameter(help="Seed of the resampling.")] = 0,
+    out: Path = Path("runs/transitions"),
+) -> None:
+    """Locate a transition along one parameter, with intervals, or say that there is none.
+
+    Two branches of the interaction energy are compared with smooth curves; so are those of the energy's slope
+    and of S(K). The fidelity susceptibility may have a peak.
+
+    Parameters
+    ----------
+    sources
+        Runs, of which the newest sweep counts, or sweeps' files. Of several models of one system the lowest
+        counts at each context; several sizes are extrapolated in 1/N.
+    out
+        Where the numbers and the figure are written, as transition-NNN.json, .png, .pdf and .csv.
+    """
+    from qernel.findings import conclusion, momenta, transition_table
+    from qernel.report.transition_section import write_transition  # matplotlib is slow to import
+
+    if not sources:
+        raise UserError("transition needs a run or a sweep's file")
+    found = []
+    for name, data, evidence in weigh_sources(sources, seed):
+        console.print(f"{name}: {len(data[evidence.parameter])} contexts", highlight=False)
+        console.print(transition_table(evidence))
+        if evidence.sectors:
+            console.print(momenta(evidence), highlight=False, soft_wrap=True)
+        console.print(conclusion(evidence), highlight=False, soft_wrap=True)
+        console.print(f"wrote {write_transition(data, evidence, out)}", highlight=False, soft_wrap=True)
+        found += [evidence] if evidence.transition else []
+    if len({evidence.electrons for evidence in found}) > 1:
+        limit = extrapolate([(e.electrons, e.transition.value, e.transition.within_68) for e in found])
+        at = with_error(limit.value, limit.error)
+        console.print(f"straight line in 1/N, to infinitely many electrons: {at}", highlight=False)
 
 
 @app.command

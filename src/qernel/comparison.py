@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from qernel.config import UserError
+
 
 class Crossing(NamedTuple):
     """The lowest model changes from `before` to `after` where the parameter has this value."""
@@ -43,6 +45,21 @@ def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
         name: value for name, value in first.attrs.items() if name in kept or name.startswith("system_")
     }
     return data
+
+
+def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
+    """All that was measured of the lowest model at every context; the coordinate `model` says which it is.
+
+    Raises UserError where sweeps are not at the same contexts.
+    """
+    try:
+        index = compare(sweeps)["energy"].argmin("model")
+        stacked = xarray.concat(sweeps.values(), "model", join="exact", combine_attrs="override")
+    except ValueError:
+        raise UserError(
+            f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such"
+        ) from None
+    return stacked.assign_coords(model=list(sweeps)).isel(model=index)
 
 
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:

@@ -1,8 +1,8 @@
-"""What the commands do: train a run, measure a sweep."""
+"""What the commands do: train a run, measure a sweep, look for a transition."""
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 
 from qernel.batching import walker_mesh
+from qernel.comparison import compare, crossings, envelope
 from qernel.config import Config, UserError
 from qernel.measurement import Effort
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
@@ -22,6 +23,7 @@ from qernel.training.checkpoint import newest_step
 from qernel.training.loop import TrainingStopped, train
 from qernel.training.step import TrainingState
 from qernel.training.transfer import taken_over
+from qernel.transition.evidence import LEAST_POINTS, Evidence, may_show_transition, weigh
 
 
 def train_run(config: Config, run: Run, view: TrainingView, minutes: float | None = None) -> bool:
@@ -123,16 +125,62 @@ def compare_runs(
     return found
 
 
+def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xarray.Dataset, Evidence]]:
+    """Evidence for a transition of each system among runs or sweeps' files: names, data, evidence.
+
+    Several models of one system are taken together, the lowest at each context.
+    """
+    systems: dict[str, dict[str, xarray.Dataset]] = {}
+    for source in sources:
+        data = read_sweep(source)
+        system = {name: value for name, value in data.attrs.items() if name.startswith("system_")}
+        systems.setdefault(str(sorted(system.items())), {})[str(source)] = data
+    for sweeps in systems.values():
+        lowest, crossed = next(iter(sweeps.values())), []
+        if len(sweeps) > 1:
+            lowest, crossed = envelope(sweeps), crossings(compare(sweeps))
+        yield ", ".join(sweeps), lowest, weigh(lowest, crossed, seed=seed)
+
+
+def read_sweep(source: Path) -> xarray.Dataset:
+    """A sweep's file, or the newest sweep of a run along one parameter that may show a transition.
+
+    Raises UserError where there is none.
+    """
+    if source.is_dir():
+        files = sorted(Run(source).sweep_directory.glob("*.nc"), reverse=True)
+        sweeps = (xarray.load_dataset(file, engine="scipy") for file in files)
+        found = next((data for data in sweeps if may_show_transition(data)), None)
+        if found is None:
+            raise UserError(
+                f"{source} has no sweep over one parameter with {LEAST_POINTS} contexts or more:"
+                f" make one with qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}"
+            )
+        return found
+    try:
+        data = xarray.load_dataset(source, engine="scipy")
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{source} is neither a run nor a sweep ({error})") from None
+    if not may_show_transition(data):
+        raise UserError(f"{source} is no sweep over one parameter with {LEAST_POINTS} contexts or more")
+    return data
+
+
 def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> Path:
     """Write netCDF under the first free name NAME-NNN.nc; never over an existing file."""
-    directory.mkdir(parents=True, exist_ok=True)
-    used = {path.stem for path in directory.glob(f"{name}-*.nc")}
-    number = next(n for n in range(1, 10**6) if f"{name}-{n:03d}" not in used)
-    path = directory / f"{name}-{number:03d}.nc"
+    path = free_path(directory, name, ".nc")
     partial = path.with_suffix(".partial")
     data.to_netcdf(partial, engine="scipy")
     partial.rename(path)
     return path
+
+
+def free_path(directory: Path, name: str, suffix: str) -> Path:
+    """The first NAME-NNN.SUFFIX that does not exist in the directory, which is made."""
+    directory.mkdir(parents=True, exist_ok=True)
+    used = {path.stem for path in directory.glob(f"{name}-*{suffix}")}
+    number = next(n for n in range(1, 10**6) if f"{name}-{n:03d}" not in used)
+    return directory / f"{name}-{number:03d}{suffix}"
 
 
 def _start_from(name: str, config: Config, state: TrainingState) -> TrainingState:

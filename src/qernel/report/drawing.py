@@ -18,6 +18,7 @@ from qernel.report import style
 from qernel.report.density import DensityMap
 from qernel.report.history import Curve
 from qernel.report.style import axis_label, new_figure
+from qernel.transition import Break
 
 Ranges = Mapping[str, tuple[float, float]]
 Index = tuple[int, ...]
@@ -131,6 +132,15 @@ def draw_sectors(axes: Axes, data: xarray.Dataset) -> None:
     axes.set_ylabel("weight of\nmomentum")
     axes.set_ylim(-0.05, 1.1)
     axes.legend(ncols=3)
+
+
+def draw_branches(axes: Axes, x: np.ndarray, found: Break) -> None:
+    """The two branches of a jump or kink, and the 68% interval of its place."""
+    axes.axvspan(*found.within_68, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
+    sides = (np.linspace(x[0], found.value, 50), np.linspace(found.value, x[-1], 50))
+    for side, level, slope in zip(sides, found.levels, found.slopes, strict=True):
+        away = side - found.value
+        axes.plot(side, level + slope.value * away + found.curvature * away**2, color=style.DIFFERENCE)
 
 
 def key(axes: Axes) -> None:

@@ -21,6 +21,7 @@ from qernel.report.drawing import (
     context_colours,
     draw_band,
     draw_blocks,
+    draw_branches,
     draw_density,
     draw_map,
     draw_measured,
@@ -36,8 +37,10 @@ from qernel.report.drawing import (
 )
 from qernel.report.history import Curve, LateFit, mean_excess
 from qernel.report.style import axis_label, for_matplotlib, new_figure, symbol, with_unit
+from qernel.transition import Evidence
 
 _ENERGY = "energy per electron (meV)"
+_SIGNS = {"coulomb": "interaction energy\nper electron (meV)", "bragg_sqrt3": "S(K)"}
 
 
 def training_energy(curves: Sequence[Curve], fit: LateFit, ranges: Ranges) -> Figure:
@@ -166,6 +169,27 @@ def sweep_state(data: xarray.Dataset, ranges: Ranges) -> Figure:
     panels[-1].set_xlabel(axis_label(dim))
     letter_panels(panels)
     shade_outside(panels, data, ranges)
+    return figure
+
+
+def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
+    """Whatever may jump, bend or peak at a transition, with the branches of those that do."""
+    x, parameter = data[evidence.parameter].values, evidence.parameter
+    figure, panels = stack([2.4] + [1.4] * (len(evidence.breaks) - 1 + (evidence.peak is not None)))
+    for axes, (name, found) in zip(panels, evidence.breaks.items(), strict=False):
+        axes.errorbar(x, data[name].values, data[f"{name}_error"].values, fmt="o", color=style.MEASURED)
+        if found.found:
+            draw_branches(axes, x, found)
+        axes.set_ylabel(_SIGNS.get(name, "slope of the\nenergy (meV)"))
+    if evidence.peak:
+        name = f"susceptibility_{parameter}"
+        errors = data[f"{name}_error"].values
+        panels[-1].errorbar(x, data[name].values, errors, fmt="o-", color=style.SPREAD)
+        panels[-1].set_ylabel("fidelity\nsusceptibility")
+        if evidence.peak.found:
+            panels[-1].axvspan(*evidence.peak.within_68, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
+    panels[-1].set_xlabel(axis_label(parameter))
+    letter_panels(panels)
     return figure
 
 

@@ -23,6 +23,8 @@ from qernel.report.sweep_data import (
 )
 from qernel.report.sweep_table import sweep_table
 from qernel.report.sweep_words import extent, findings, leaves_range, origin, setting
+from qernel.report.transition_section import transition_figure
+from qernel.transition.evidence import may_show_transition, weigh
 
 
 def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> Iterator[str]:
@@ -71,6 +73,8 @@ def _curves(
         figures.sweep_interaction(data, ranges, flagged),
         columns(data, ["coulomb", "coulomb_error", "exact_coulomb", "exact_uncertainty"]),
     )
+    if may_show_transition(data):
+        yield transition_figure(data, weigh(data), f"{name}-transition", folder)
     others = [component for component in component_names(data) if component != "coulomb"]
     variables = [variable for each in others for variable in (each, f"{each}_error", f"exact_{each}")]
     yield publish_figure(

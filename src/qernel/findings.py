@@ -1,0 +1,70 @@
+"""What the evidence for a transition says: a table and a sentence."""
+
+from rich.table import Table
+
+from qernel.tables import with_error
+from qernel.transition.decision import Break, Interval
+from qernel.transition.evidence import Evidence
+
+
+def transition_table(evidence: Evidence) -> Table:
+    """What jumps, bends or peaks, where, and how often a smooth curve looks like it by chance."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("", "finding", "68%", "95%", "chance"):
+        table.add_column(name, no_wrap=True)
+    for variable, found in evidence.breaks.items():
+        places = map(_interval, (found.within_68, found.within_95))
+        smooth = "nothing fits" if found.curved else found.smooth
+        row = (f"{found.kind} {_size(found)}", *places) if found.found else (f"none: {smooth}", "", "")
+        table.add_row(sign(variable), *row, f"{found.p_value:.1%}")
+    if evidence.peak:
+        peak = evidence.peak
+        row = (f"peak {peak.height:.3g}", *map(_interval, (peak.within_68, peak.within_95)))
+        row = row if peak.found else ("none", "", "")
+        table.add_row("susceptibility", *row, f"{peak.p_value:.1%}")
+    for crossing in evidence.crossings:
+        at = with_error(crossing.value, crossing.error)
+        table.add_row("energies", f"cross at {at}")
+    return table
+
+
+def momenta(evidence: Evidence) -> str:
+    """The total momentum at either end of the sweep, as a sentence; empty where it was not measured."""
+    if evidence.sectors is None:
+        return ""
+    ends = (
+        f"{sector.label} at {x:.4g}" + (f" ({sector.weight:.0%})" if sector.weight < 0.95 else "")
+        for sector, x in zip(evidence.sectors, evidence.range, strict=True)
+    )
+    return f"momentum {', '.join(ends)}"
+
+
+def conclusion(evidence: Evidence) -> str:
+    """One sentence: where the transition is, or that none was found and why."""
+    interaction, parameter = evidence.breaks["coulomb"], evidence.parameter
+    if evidence.transition:
+        unit = "meV per electron" if interaction.kind == "jump" else f"meV per unit of {parameter}"
+        return (
+            f"transition found: the interaction energy has a {interaction.kind} ({_size(interaction)} {unit})"
+            f" at {parameter} {_interval(interaction.within_68)}, 95%: {_interval(interaction.within_95)}"
+        )
+    why = "neither branches nor a smooth curve fit" if interaction.curved else f"{interaction.smooth} fits"
+    return f"no transition found in the interaction energy: {why}"
+
+
+def sign(variable: str) -> str:
+    """A variable that may break, as it is printed."""
+    if variable.startswith("force_"):
+        return f"dE/d({variable.removeprefix('force_')})"
+    return {"coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}[variable]
+
+
+def _size(found: Break) -> str:
+    """The jump, or the slopes on either side of a kink."""
+    if found.kind == "jump":
+        return with_error(*found.jump)
+    return " then ".join(with_error(*slope) for slope in found.slopes)
+
+
+def _interval(bounds: Interval) -> str:
+    return f"{bounds[0]:.4g} to {bounds[1]:.4g}"

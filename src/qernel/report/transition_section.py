@@ -1,0 +1,46 @@
+"""The figure of a transition, on the page and as files of its own."""
+
+import json
+from pathlib import Path
+
+import xarray
+
+from qernel.findings import conclusion, sign
+from qernel.report import figures
+from qernel.report.publish import Data, Folder, publish_figure
+from qernel.report.style import figure_style, spoken
+from qernel.report.sweep_data import columns
+from qernel.report.sweep_words import setting
+from qernel.transition import Evidence
+from qernel.workflows import free_path
+
+
+def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folder: Folder) -> str:
+    """HTML of the figure; its files go to `folder` under `name`."""
+    signs = [*map(sign, evidence.breaks), *(["fidelity susceptibility"] if evidence.peak else [])]
+    panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
+    said = conclusion(evidence)
+    return publish_figure(
+        folder,
+        name,
+        "Signs of a transition",
+        f"{said[0].upper()}{said[1:]}. {panels}, against {spoken(evidence.parameter)}. Lines: branches of a "
+        "jump or a kink, where one was found; shaded: where it is, 68%. Error bars: one standard error. "
+        f"{setting(data)}.",
+        figures.transition(data, evidence),
+        _columns(data, evidence),
+    )
+
+
+def write_transition(data: xarray.Dataset, evidence: Evidence, directory: Path) -> Path:
+    """Write transition-NNN.json and the figure beside it, over no existing file; returns the former."""
+    path = free_path(directory, "transition", ".json")
+    path.write_text(json.dumps({"conclusion": conclusion(evidence)} | evidence.as_dict(), indent=1))
+    with figure_style():
+        transition_figure(data, evidence, path.stem, Folder(directory))
+    return path
+
+
+def _columns(data: xarray.Dataset, evidence: Evidence) -> Data:
+    names = [*evidence.breaks, *([f"susceptibility_{evidence.parameter}"] if evidence.peak else [])]
+    return columns(data, [each for name in names for each in (name, f"{name}_error")])

@@ -1,0 +1,124 @@
+"""Everything that a sweep over one parameter says about a transition, side by side.
+
+The interaction energy decides: two branches that mismatch, as in the paper's Fig. 4a, against smooth curves.
+Beside it stand other signs of the same transition, each judged by itself: the slope dE/dc, which by Hellmann
+and Feynman jumps where two states cross; the order parameter S(K); the fidelity susceptibility, which peaks;
+the total momentum at either end; and, with models of several sectors, where their energies cross.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+
+from qernel.comparison import Crossing
+from qernel.transition.decision import Break, Interval, locate
+from qernel.transition.peak import Peak, locate_peak
+
+LEAST_POINTS = 7
+
+#: Variables of a sweep that may jump or bend, {} the swept parameter.
+BREAKING = ("coulomb", "force_{}", "bragg_sqrt3")
+
+
+class Sector(NamedTuple):
+    """A total momentum and its weight."""
+
+    label: tuple[int, int]
+    weight: float
+
+
+class Evidence(NamedTuple):
+    """What one system's sweep says."""
+
+    parameter: str
+    electrons: int
+    cells: int
+    range: tuple[float, float]
+    points: int
+    breaks: dict[str, Break]  # by variable, the interaction energy first
+    peak: Peak | None  # of the fidelity susceptibility
+    sectors: tuple[Sector, Sector] | None  # at the lowest and at the highest value of the parameter
+    crossings: list[Crossing]
+
+    @property
+    def transition(self) -> Break | None:
+        """The break of the interaction energy, if there is one."""
+        interaction = self.breaks["coulomb"]
+        return interaction if interaction.found else None
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {name: _plain(value) for name, value in self._asdict().items()}
+
+
+def may_show_transition(data: xarray.Dataset) -> bool:
+    """Whether this is a sweep over one parameter with enough contexts."""
+    if data.attrs.get("title") != "QERNEL sweep":
+        return False
+    return data["energy"].ndim == 1 and data["energy"].size >= LEAST_POINTS
+
+
+def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int = 0) -> Evidence:
+    """Evidence of a sweep that `may_show_transition`, or of the envelope of several with their crossings."""
+    (parameter,) = (str(dim) for dim in data["energy"].dims)
+    x, breaks = data[parameter].values, {}
+    for variable in (name.format(parameter) for name in BREAKING):
+        if variable in data:
+            breaks[variable] = locate(x, *_with_error(data, variable), seed=seed)
+    susceptibility, peak = f"susceptibility_{parameter}", None
+    # Between models of different sectors nothing was measured of how one turns into the other.
+    if susceptibility in data and "model" not in data.coords:
+        peak = locate_peak(x, *_with_error(data, susceptibility), seed=seed)
+    return Evidence(
+        parameter,
+        int(data.attrs["electrons"]),
+        int(data.attrs["moire_cells"]),
+        (float(x[0]), float(x[-1])),
+        len(x),
+        breaks,
+        peak,
+        (_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
+        list(crossed),
+    )
+
+
+class Extrapolation(NamedTuple):
+    """value + slope / N of the positions of several system sizes."""
+
+    value: float
+    error: float
+    slope: float
+
+
+def extrapolate(places: Sequence[tuple[int, float, Interval]]) -> Extrapolation:
+    """To infinitely many electrons, of (electrons, position, 68% interval): a straight line in 1/N.
+
+    Errors are half the intervals. Needs two sizes; that the line is straight only a third can tell.
+    """
+    size, position, interval = (np.array(column, float) for column in zip(*places, strict=True))
+    error = np.ptp(interval, axis=1) / 2
+    design = np.stack([np.ones_like(size), 1 / size], axis=1) / error[:, None]
+    covariance = np.linalg.inv(design.T @ design)
+    value, slope = covariance @ design.T @ (position / error)
+    return Extrapolation(float(value), float(np.sqrt(covariance[0, 0])), float(slope))
+
+
+def _with_error(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    return data[name].values.astype(float), data[f"{name}_error"].values.astype(float)
+
+
+def _sector(data: xarray.Dataset, index: int) -> Sector:
+    (parameter,) = data["energy"].dims
+    here = data.isel({parameter: index})
+    best = here.isel(sector=int(here["sector_weight"].argmax("sector")))
+    return Sector((int(best["sector_1"]), int(best["sector_2"])), float(best["sector_weight"]))
+
+
+def _plain(value):
+    if hasattr(value, "_asdict"):
+        return {name: _plain(each) for name, each in value._asdict().items()}
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,147 @@
+"""What a sweep says about a transition, and the command that says it."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray
+
+from qernel.cli import main
+from qernel.comparison import compare, crossings, envelope
+from qernel.config import load_config
+from qernel.dataset import sweep_dataset
+from qernel.findings import conclusion
+from qernel.measurement import Effort
+from qernel.transition import extrapolate, weigh
+
+DEPTH = np.linspace(0.7, 1.5, 17)
+SCATTER = 0.02
+
+
+def make_sweep(at=1.07, size=0.6, *, electrons=6, peak=True, scale=1.0, shift=0.0, seed=0, depth=DEPTH):
+    """A fabricated sweep whose interaction energy jumps (where `at` is not None), as does dE/d(depth)."""
+    random, after = np.random.default_rng(seed), (depth > at) if at else 0 * depth
+
+    def measured(values, error):
+        return values + error * random.normal(size=len(values)), np.full(len(values), error)
+
+    columns = {
+        "energy": measured(shift - 10 * depth - 3 * depth**2, 0.01),
+        "coulomb": measured(scale * (-55 + 0.5 * depth - size * after), scale * SCATTER),
+        "force_moire_depth": measured(-10 - 6 * depth - 3 * size * after, 0.1),
+        "bragg_sqrt3": measured(0.3 + 0.1 * depth + 2 * size * after, 0.05),
+    }
+    if peak:
+        columns["susceptibility_moire_depth"] = measured(2 / (1 + ((depth - (at or 0)) / 0.08) ** 2), 0.1)
+    data = xarray.Dataset(coords={"moire_depth": depth})
+    for name, (values, error) in columns.items():
+        data[name] = ("moire_depth", values, {"units": "meV", "long_name": name})
+        data[f"{name}_error"] = ("moire_depth", error)
+    weights = np.stack([1.0 * (depth <= (at or 9)), 1.0 * (depth > (at or 9))], axis=1)
+    data["sector_weight"] = (("moire_depth", "sector"), weights)
+    data = data.assign_coords(sector_1=("sector", [-1, 1]), sector_2=("sector", [0, 1]))
+    config = load_config("six-over-depth", [f"electrons=[{electrons},0]", f"cells={electrons * 3 // 2}"])
+    data.attrs = sweep_dataset(config, {"moire_depth": []}, np.ones((1, 1)), [{}], {}, Effort(), 100).attrs
+    return data
+
+
+def test_all_signs_of_a_transition_agree():
+    evidence = weigh(make_sweep())
+    assert evidence.transition is not None
+    for found in evidence.breaks.values():
+        assert found.found
+        assert found.within_68[0] <= 1.07 <= found.within_68[1]
+    assert evidence.peak.found
+    assert evidence.peak.within_95[0] <= 1.07 <= evidence.peak.within_95[1]
+    assert [each.label for each in evidence.sectors] == [(-1, 0), (1, 1)]
+    assert conclusion(evidence).startswith("transition found: the interaction energy has a jump (-0.6")
+    json.dumps(evidence.as_dict())
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9])  # as it is, and of electrons that hardly interact
+def test_without_a_jump_there_is_no_transition(scale):
+    evidence = weigh(make_sweep(None, peak=False, scale=scale))
+    assert evidence.transition is None
+    assert evidence.peak is None
+    assert not any(found.found for found in evidence.breaks.values())
+    assert conclusion(evidence) == "no transition found in the interaction energy: straight line fits"
+
+
+def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
+    sweeps = {"liquid": make_sweep(None, shift=0.0), "crystal": make_sweep(None, shift=0.0, seed=1)}
+    sweeps["crystal"]["energy"] = sweeps["crystal"]["energy"] + 2 * (1.12 - DEPTH)
+    sweeps["crystal"]["coulomb"] = sweeps["crystal"]["coulomb"] - 1.0
+    lowest = envelope(sweeps)
+    assert lowest["model"].values.tolist() == ["liquid"] * 9 + ["crystal"] * 8
+    np.testing.assert_array_equal(lowest["coulomb"][9:], sweeps["crystal"]["coulomb"][9:])
+    evidence = weigh(lowest, crossings(compare(sweeps)))
+    assert evidence.transition.within_68[0] <= 1.12 <= evidence.transition.within_68[1]
+    assert evidence.crossings[0].value == pytest.approx(1.12, abs=0.02)
+    assert evidence.peak is None  # the models do not say how one turns into the other
+
+
+def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():
+    sizes, widths = (6, 18, 54), np.array([0.02, 0.01, 0.03])
+    exact = np.array([1.05 + 0.3 / size for size in sizes])
+
+    def limit_of(positions):
+        ends = zip(positions - widths, positions + widths, strict=True)
+        return extrapolate(list(zip(sizes, positions, ends, strict=True)))
+
+    limit, random = limit_of(exact), np.random.default_rng(0)
+    assert limit.value == pytest.approx(1.05)
+    assert limit.slope == pytest.approx(0.3)
+    again = [limit_of(exact + widths * random.normal(size=3)).value for _ in range(2000)]
+    assert np.std(again) == pytest.approx(limit.error, rel=0.06)
+
+
+def write(data, path):
+    data.to_netcdf(path, engine="scipy")
+    return str(path)
+
+
+def test_the_command_says_where_draws_it_and_overwrites_nothing(tmp_path, capsys):
+    small = write(make_sweep(1.12), tmp_path / "six.nc")
+    large = write(make_sweep(1.07, electrons=18), tmp_path / "eighteen.nc")
+    for number in (1, 3):
+        main(["transition", small, large, "--out", str(tmp_path / "out")])
+        printed = capsys.readouterr().out
+        assert printed.count("transition found: the interaction energy has a jump") == 2
+        assert "momentum (-1, 0) at 0.7, (1, 1) at 1.5" in printed
+        assert "straight line in 1/N, to infinitely many electrons: 1.0" in printed
+        for suffix in ("json", "png", "pdf", "csv"):
+            assert (tmp_path / "out" / f"transition-{number + 1:03d}.{suffix}").is_file()
+    content = json.loads((tmp_path / "out" / "transition-002.json").read_text())
+    assert content["electrons"] == 18
+    assert content["breaks"]["coulomb"]["kind"] == "jump"
+
+
+def test_a_crossover_is_no_transition(tmp_path, capsys):
+    data = make_sweep(None, peak=False)
+    data["coulomb"] = data["coulomb"] + 0.5 * np.tanh((data["moire_depth"] - 1.1) / 0.2)
+    main(["transition", write(data, tmp_path / "crossover.nc"), "--out", str(tmp_path / "out")])
+    assert "no transition found in the interaction energy: rounded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: write(make_sweep(depth=DEPTH[:5]), path), "with 7 contexts or more"),
+        (lambda path: write(xarray.Dataset(attrs={"title": "another"}), path), "is no sweep"),
+        (lambda path: path.write_text("text") and str(path), "is neither a run nor a sweep"),
+        (lambda path: str(path), "is neither a run nor a sweep"),
+        (lambda path: str(path.parent), "has no sweep over one parameter"),
+    ],
+)
+def test_what_is_no_sweep_is_refused(tmp_path, capsys, make, message):
+    with pytest.raises(SystemExit) as stop:
+        main(["transition", make(tmp_path / "file.nc"), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_models_at_other_contexts_are_refused(tmp_path, capsys):
+    files = [write(make_sweep(), tmp_path / "a.nc"), write(make_sweep(depth=DEPTH + 0.01), tmp_path / "b.nc")]
+    with pytest.raises(SystemExit):
+        main(["transition", *files, "--out", str(tmp_path / "out")])
+    assert "are not at the same contexts" in capsys.readouterr().err

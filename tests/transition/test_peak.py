@@ -1,0 +1,26 @@
+"""Peaks inside a range are found; slopes, plateaus and maxima at the ends are not peaks."""
+
+import numpy as np
+import pytest
+
+from qernel.transition import locate_peak
+
+X = np.linspace(0.5, 1.5, 21)
+ERROR = np.full(21, 0.05)
+
+
+def noisy(y, seed):
+    return y + ERROR * np.random.default_rng(seed).normal(size=len(X))
+
+
+def test_a_peak_is_found_with_its_neighbours():
+    peak = locate_peak(X, noisy(1 / (1 + ((X - 1.03) / 0.05) ** 2), 0), ERROR)
+    assert peak.found
+    assert peak.within_95[0] <= 1.03 <= peak.within_95[1]
+    assert peak.within_68[1] - peak.within_68[0] < 0.21
+    assert peak.height == pytest.approx(1, abs=0.4)
+
+
+@pytest.mark.parametrize("curve", [0 * X, X, -X, np.tanh((X - 1) / 0.1), (X - 1) ** 2 * 4])
+def test_what_is_no_peak_is_not_found(curve):
+    assert sum(locate_peak(X, noisy(curve, seed), ERROR, samples=120).found for seed in range(20)) <= 1
