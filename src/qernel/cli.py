@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from qernel.measurement import Effort
 from qernel.processes import by_first, has_others, is_first, is_loss, join, leave
 from qernel.progress import TrainingView
 from qernel.runs import Run
-from qernel.shipped import copy_model, shipped_model, shipped_models
+from qernel.shipped import copy_model, find_run, shipped_model, shipped_models
+from qernel.successors import enlarged, finetuned
 from qernel.tables import comparison_table, sweep_table, with_error
 from qernel.transition import extrapolate
 from qernel.wavefunction import count_parameters, wavefunction_shapes
@@ -51,7 +53,8 @@ class Processes:
 
     def join(self) -> None:
         """Join the others; all but the first print nothing from here on."""
-        if self.distributed or (self.coordinator, self.processes, self.process) != (None, None, None):
+        asked = self.distributed or (self.coordinator, self.processes, self.process) != (None, None, None)
+        if asked and not has_others():
             join(self.coordinator, self.processes, self.process)
             console.quiet = not is_first()
 
@@ -139,13 +142,88 @@ def train(
     minutes
         Stop cleanly after this long.
     """
-    config = load_config(source, overrides)
     run = Run(out or Path("runs") / Path(source).stem)
-    processes.join()
-    _introduce(config)
-    finished = train_run(config, run, TrainingView(config, console), minutes)
-    state = "finished" if finished else "stopped; the same command resumes it"
-    console.print(f"{run.path}: {state}", highlight=False, soft_wrap=True)
+    _train(load_config(source, overrides), run, minutes, processes)
+
+
+@app.command
+def finetune(
+    run: Path,
+    /,
+    *overrides: str,
+    at: list[str],
+    steps: int = 500,
+    out: Path | None = None,
+    minutes: float | None = None,
+    processes: Processes = Processes(),
+) -> None:
+    """Go on training a conditional wavefunction at one context, or in a part of its range.
+
+    The run itself stays as it is. The same command again resumes.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    overrides
+        key=value, e.g. training.walkers=512 or learning_rate=0.01.
+    at
+        name=value or name=low:high; repeat for several parameters. Others keep their range.
+    steps
+        Optimization steps.
+    out
+        The new run's directory; runs/NAME-at-VALUE by default.
+    minutes
+        Stop cleanly after this long.
+    """
+    config, start = find_run(run).config(), str(run)
+    ranges = dict(_parse_place(text) for text in at)
+    places = "-".join(f"{low:g}" if low == high else f"{low:g}-{high:g}" for low, high in ranges.values())
+    new = finetuned(config, start, ranges, steps, overrides)
+    _train(new, Run(out or Path("runs") / f"{run.name}-at-{places}"), minutes, processes)
+
+
+@app.command
+def transfer(
+    run: Path,
+    /,
+    *sizes: str,
+    steps: int = 300,
+    out: Path = Path("runs"),
+    minutes: float | None = None,
+    processes: Processes = Processes(),
+) -> None:
+    """Start larger systems from a smaller one: a ladder of sizes, each from the one before.
+
+    Features, attention, experts and conditioning are copied, orbitals taken over by momentum. The same
+    command again resumes where it stopped.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    sizes
+        ELECTRONS/CELLS, e.g. 18/27 54/81; among them key=value overrides for all, e.g. training.walkers=128.
+    steps
+        Optimization steps at each size.
+    out
+        Where the new runs go, as NAME-ELECTRONS-CELLS.
+    minutes
+        Stop cleanly after this long.
+    """
+    overrides = [text for text in sizes if "=" in text]
+    ladder = [_parse_size(text) for text in sizes if "=" not in text]
+    if not ladder:
+        raise UserError("transfer needs sizes, ELECTRONS/CELLS, e.g. 18/27")
+    deadline = time.monotonic() + 60 * minutes if minutes else None
+    start = run
+    for electrons, cells in ladder:
+        new = Run(out / f"{run.name}-{electrons}-{cells}")
+        config = enlarged(find_run(start).config(), str(start), electrons, cells, steps, overrides)
+        left = None if deadline is None else max(deadline - time.monotonic(), 1.0) / 60
+        if not _train(config, new, left, processes):
+            return
+        start = new.path
 
 
 @app.command
@@ -407,6 +485,16 @@ def _open(path: Path) -> Run:
     return run
 
 
+def _train(config: Config, run: Run, minutes: float | None, processes: Processes) -> bool:
+    """Train a run and say how it ended; True when finished."""
+    processes.join()
+    _introduce(config)
+    finished = train_run(config, run, TrainingView(config, console), minutes)
+    state = "finished" if finished else "stopped; the same command resumes it"
+    console.print(f"{run.path}: {state}", highlight=False, soft_wrap=True)
+    return finished
+
+
 def _count(config: Config) -> dict[str, int]:
     return count_parameters(wavefunction_shapes(config, make_hamiltonian(config)))
 
@@ -454,9 +542,28 @@ def _parse_range(text: str) -> tuple[str, list[float]]:
         ) from None
 
 
+def _parse_place(text: str) -> tuple[str, tuple[float, float]]:
+    """name=value or name=low:high."""
+    name, equals, values = text.partition("=")
+    try:
+        low, *high = (float(value) for value in values.split(":"))
+        if not equals or len(high) > 1:
+            raise ValueError
+    except ValueError:
+        raise UserError(f"--at {text}: write name=value or name=low:high, e.g. moire_depth=1.05") from None
+    return name, (low, high[0] if high else low)
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    electrons, _, cells = text.partition("/")
+    if not (electrons.isdigit() and cells.isdigit()):
+        raise UserError(f"{text} is not a size: write ELECTRONS/CELLS, e.g. 18/27")
+    return int(electrons), int(cells)
+
+
 def _warn_outside(config: Config, values: dict[str, list[float]]) -> None:
     for name, points in values.items():
-        low, high = config.contexts[name]
+        low, high = config.trained[name]
         if min(points) < low or max(points) > high:
             console.print(f"note: the model was trained for {name} in [{low:g}, {high:g}] only")
 

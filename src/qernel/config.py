@@ -176,6 +176,11 @@ class TrainingConfig(_Section):
         description="run or shipped model to start from instead of random weights; orbitals, too, where both"
         " fill the same ones",
     )
+    within: dict[str, tuple[float, float]] = Field(
+        default={},
+        description="part of the ranges of [contexts] that contexts are drawn from, [low, high] by parameter;"
+        " low = high for one value",
+    )
     walkers: int = Field(default=256, ge=4, description="walkers in all, shared evenly by the contexts")
     moves: int = Field(default=4, ge=1, description="Langevin moves between optimization steps")
     burn_in: int = Field(default=100, ge=0, description="moves before the first step")
@@ -230,7 +235,18 @@ class Config(_Section):
         twisted = self.system.twist_1 or self.system.twist_2 or {"twist_1", "twist_2"} & set(self.contexts)
         if self.model.real and twisted:
             raise ValueError("model.real = true cannot carry a twist")
+        for name, (low, high) in self.training.within.items():
+            if name not in self.contexts:
+                raise ValueError(f"training.within: '{name}' does not vary; add contexts.{name}")
+            least, most = self.contexts[name]
+            if not least <= low <= high <= most:
+                raise ValueError(f"training.within.{name} = [{low}, {high}] is not inside [{least}, {most}]")
         return self
+
+    @property
+    def trained(self) -> dict[str, tuple[float, float]]:
+        """The ranges that contexts are drawn from: `contexts`, or the part that `training.within` leaves."""
+        return {name: self.training.within.get(name, whole) for name, whole in self.contexts.items()}
 
     def to_toml(self) -> str:
         """The resolved configuration, readable by `load_config`."""
@@ -243,7 +259,11 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
     Keys are dotted (training.walkers=512); the section may be left out where the name is unique.
     Raises UserError naming key, value and what is allowed.
     """
-    tree = _read(source)
+    return overridden(_read(source), overrides)
+
+
+def overridden(tree: dict[str, Any], overrides: Iterable[str]) -> Config:
+    """A nested dictionary with `key=value` overrides, checked; raises UserError."""
     for override in overrides:
         key, value = _parse_override(override)
         _assign(tree, key, value)

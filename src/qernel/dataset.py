@@ -64,7 +64,7 @@ def _origin(config: Config, effort: Effort, step: int) -> dict:
         "electrons": hamiltonian.electrons,
         "moire_cells": hamiltonian.supercell.cells,
         "energy_components": ", ".join(hamiltonian.components),
-        "trained_range": "; ".join(f"{n}: {lo} to {hi}" for n, (lo, hi) in config.contexts.items()),
+        "trained_range": "; ".join(f"{n}: {lo} to {hi}" for n, (lo, hi) in config.trained.items()),
         "walkers_per_context": effort.walkers,
         "samples": effort.samples,
         "moves_per_sample": effort.moves,

@@ -36,7 +36,7 @@ def context_grid(config: Config, over: Mapping[str, Sequence[float]]) -> np.ndar
             trained = ", ".join(config.contexts) or "none: it was trained at fixed parameters"
             raise UserError(f"cannot sweep over {name}: the contexts of this model are {trained}")
     columns = []
-    for name, (low, high) in config.contexts.items():
+    for name, (low, high) in config.trained.items():
         value = getattr(config.system, name)
         # Sorted and without repetitions, as the dataset's coordinates are.
         columns.append(np.unique(over.get(name, [value if low <= value <= high else (low + high) / 2])))

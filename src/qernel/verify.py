@@ -46,7 +46,7 @@ def verify_run(run: Run, report: Callable[[Check], None], *, points: int = 3) ->
     """Compare a run with exact energies, where there are some, and with itself, over its contexts."""
     config = run.config()
     state, _ = run.state()
-    ranges = list(config.contexts.values())
+    ranges = list(config.trained.values())
     shares = (np.arange(points) + 0.5) / points if ranges else np.zeros(1)
     contexts = np.array([[low + share * (high - low) for low, high in ranges] for share in shares])
     exact = exact_energies_at(make_hamiltonian(config), contexts, _DETERMINANTS)

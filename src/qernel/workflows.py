@@ -12,6 +12,7 @@ import xarray
 from qernel.batching import walker_mesh
 from qernel.comparison import compare, crossings, envelope
 from qernel.config import Config, UserError
+from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
@@ -22,7 +23,7 @@ from qernel.tensorboard import ScalarLog
 from qernel.training.checkpoint import newest_step
 from qernel.training.loop import TrainingStopped, train
 from qernel.training.step import TrainingState
-from qernel.training.transfer import taken_over
+from qernel.training.transfer import describe, transfer
 from qernel.transition.evidence import LEAST_POINTS, Evidence, may_show_transition, weigh
 
 
@@ -39,7 +40,8 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
     for complaint in complaints:
         view.note(complaint)
     if config.training.start and int(state.step) == 0:
-        state = _start_from(config.training.start, config, state)
+        state, tensors = _start_from(config.training.start, config, state)
+        view.note(describe(tensors, config.training.start))
     by_first(lambda: run.forget_after(int(state.step)))
     if int(state.step) >= config.training.steps:
         view.note(f"{run.path} is finished: {int(state.step)} steps; raise training.stages to go on")
@@ -183,18 +185,20 @@ def free_path(directory: Path, name: str, suffix: str) -> Path:
     return directory / f"{name}-{number:03d}{suffix}"
 
 
-def _start_from(name: str, config: Config, state: TrainingState) -> TrainingState:
-    """`state` with the wavefunction of another run. Raises UserError if it has another architecture."""
+def _start_from(name: str, config: Config, state: TrainingState) -> tuple[TrainingState, dict[str, str]]:
+    """`state` with the wavefunction of another run, and how its tensors were made.
+
+    Raises UserError if the other has another architecture.
+    """
     run = find_run(name)
     source, _ = run.state()
-    if list(run.config().contexts) != list(config.contexts):
-        there = ", ".join(run.config().contexts) or "none"
-        raise UserError(f"training.start = '{name}': its contexts ({there}) are not those asked for")
+    families = (make_hamiltonian(each).family for each in (config, run.config()))
     try:
-        model = taken_over(state.model, source.model)  # pyright: ignore[reportArgumentType]
+        model, tensors = transfer(state.model, source.model, *families)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
-        raise UserError(f"training.start = '{name}' has another architecture: {error}") from None
-    return eqx.tree_at(lambda s: s.model, state, model)
+        hint = "; to stay at fixed parameters use training.within" if run.config().contexts else ""
+        raise UserError(f"training.start = '{name}' has another architecture: {error}{hint}") from None
+    return eqx.tree_at(lambda s: s.model, state, model), tensors
 
 
 class _StopSignals:

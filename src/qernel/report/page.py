@@ -91,12 +91,12 @@ def _read_sweeps(run: Run) -> Iterator[tuple[str, xarray.Dataset | None]]:
 def _at_a_glance(data: xarray.Dataset | None, config: Config) -> str:
     if data is None:
         return "damaged, or not a sweep of this program: left out"
-    return f"{extent(drop_single(data))}. {verdict(data['energy'].size, flag_sweep(data, config.contexts))}"
+    return f"{extent(drop_single(data))}. {verdict(data['energy'].size, flag_sweep(data, config.trained))}"
 
 
 def _sweep_command(run: Run, config: Config) -> str:
     """The command for the first context parameter over its whole range."""
-    over = [f" --over {name}={low:g}:{high:g}:16" for name, (low, high) in config.contexts.items()][:1]
+    over = [f" --over {name}={low:g}:{high:g}:16" for name, (low, high) in config.trained.items()][:1]
     return f"qernel sweep {shlex.quote(str(run.path))}{''.join(over)}"
 
 

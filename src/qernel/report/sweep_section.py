@@ -30,7 +30,7 @@ from qernel.transition.evidence import may_show_transition, weigh
 def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> Iterator[str]:
     """HTML of one sweep; its files go to `folder` under names that begin with `name`."""
     data = drop_single(data)
-    flags = flag_sweep(data, config.contexts)
+    flags = flag_sweep(data, config.trained)
     yield html.items(findings(data, flags))
     if len(swept(data)) == 1:
         yield from _curves(data, name, config, folder, list(flags))
@@ -46,7 +46,7 @@ def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folde
 def _curves(
     data: xarray.Dataset, name: str, config: Config, folder: Folder, flagged: Sequence[Index]
 ) -> Iterator[str]:
-    ranges, parameter = config.contexts, spoken(swept(data)[0])
+    ranges, parameter = config.trained, spoken(swept(data)[0])
     legend = "Error bars: one standard error"
     if flagged:
         legend += "; rings: flagged contexts"
@@ -115,7 +115,7 @@ def _maps(data: xarray.Dataset, name: str, config: Config, folder: Folder, flagg
         f"{name}-maps",
         "Total and interaction energy",
         f"Energies per electron, {extent(data)}. {legend}. {setting(data)}.",
-        figures.sweep_maps(data, config.contexts, flagged),
+        figures.sweep_maps(data, config.trained, flagged),
         columns(data, ["energy", "energy_error", "coulomb", "coulomb_error"]),
     )
 

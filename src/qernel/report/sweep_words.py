@@ -54,7 +54,7 @@ def leaves_range(data: xarray.Dataset, config: Config) -> bool:
     """Whether the sweep goes beyond the contexts that the model was trained over."""
     return any(
         name in data.coords and not (low <= data[name].min() and data[name].max() <= high)
-        for name, (low, high) in config.contexts.items()
+        for name, (low, high) in config.trained.items()
     )
 
 

@@ -6,6 +6,7 @@ small draws cover the family evenly and repeated draws fill it without bias.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -15,13 +16,11 @@ from qernel.config import Stage
 _DRAWS = 1  # names the stream of random numbers that contexts are drawn from
 
 
-def draw_contexts(
-    ranges: tuple[tuple[str, float, float], ...], count: int, seed: int, step: int
-) -> np.ndarray:
+def draw_contexts(ranges: Sequence[tuple[float, float]], count: int, seed: int, step: int) -> np.ndarray:
     """Stratified contexts (count, parameter) in laboratory units; a function of (seed, step) alone."""
     random = np.random.default_rng([seed, step, _DRAWS])
     columns = []
-    for _, low, high in ranges:
+    for low, high in ranges:
         strata = random.permutation(count) if columns else np.arange(count)
         columns.append(low + (high - low) * (strata + random.random(count)) / count)
     return np.stack(columns, axis=1) if columns else np.zeros((count, 0))

@@ -46,7 +46,7 @@ def initial_state(config: Config) -> TrainingState:
         training.walkers // count,
         jnp.dtype(training.precision),
     )
-    contexts = draw_contexts(hamiltonian.family.ranges, count, training.seed, 0)
+    contexts = draw_contexts(list(config.trained.values()), count, training.seed, 0)
     zero = jnp.zeros((), jnp.int64)
     return TrainingState(
         model=model,
@@ -106,9 +106,8 @@ def _redraw(
     config: Config, hamiltonian: Hamiltonian, state: TrainingState, count: int, index: int
 ) -> TrainingState:
     """New contexts, served by the walkers whose old contexts are nearest."""
-    ranges = hamiltonian.family.ranges
-    new = draw_contexts(ranges, count, config.training.seed, index)
-    scale = np.array([high - low for _, low, high in ranges])
+    new = draw_contexts(list(config.trained.values()), count, config.training.seed, index)
+    scale = np.array([high - low for _, low, high in hamiltonian.family.ranges])
     old, contexts = gather((state.walkers, state.contexts))
     electrons, served_by = reassign(old.electrons, contexts, new, scale)
     walkers = Walkers(jnp.asarray(electrons), jnp.asarray(old.width[served_by]))

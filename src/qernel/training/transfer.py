@@ -1,35 +1,151 @@
-"""Start training from another wavefunction: a neighbouring family, another sector, more electrons."""
+"""Start training from another wavefunction: a neighbouring family, another sector, more electrons.
 
-from typing import TypeVar
+Every tensor is mapped by what it means. Features, attention, experts and modulation are the same functions
+in every system, and are copied. What belongs to the source's system is adapted:
+
+- the context's first layer, so that the network is the same function of the laboratory parameters where
+  ranges differ, where a parameter varies that the source held fixed (the network does not depend on it
+  yet), or is fixed that the source varied (the network stays as it was there);
+- the orbitals, where another filling has other crystal momenta k: each column takes the periodic part, Bloch
+  coefficients and weights alike, of the source's column nearest in k.
+"""
+
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from qernel.hamiltonian.couplings import Family
+from qernel.wavefunction.orbitals import BlochSeededOrbitals
 from qernel.wavefunction.psiformer import PsiFormer
 from qernel.wavefunction.qernel import Qernel
 
 Ansatz = TypeVar("Ansatz", Qernel, PsiFormer)
 
+COPIED, ADAPTED, NEW = "copied", "adapted", "new"
 
-def taken_over(model: Ansatz, source: Ansatz) -> Ansatz:
-    """`model` with the weights of `source`.
 
-    Orbitals belong to a filling: where that of `source` is another (supercell, electrons, momenta), those
-    of `model` stay. Everything else is independent of the system's size, and has to have the same shape.
+class Transfer(NamedTuple):
+    """A wavefunction and, for each of its tensors by name, whether it was copied, adapted or is new."""
 
-    Raises ValueError naming what differs.
+    model: Qernel | PsiFormer
+    tensors: dict[str, str]
+
+
+def transfer(model: Ansatz, source: Ansatz, family: Family, source_family: Family) -> Transfer:
+    """`model` with the weights of `source`, a wavefunction of `source_family`.
+
+    What `source` has no counterpart of (orbitals without momenta in another filling, the modulation of a
+    network that was not conditioned) stays as it is in `model`.
+
+    Raises ValueError naming what differs otherwise.
     """
-    same_filling = jax.tree.structure(model.orbitals) == jax.tree.structure(source.orbitals)
-    if not same_filling or _shapes(model.orbitals) != _shapes(source.orbitals):
-        source = eqx.tree_at(lambda m: m.orbitals, source, model.orbitals)
-    ours, theirs = _shapes(model), _shapes(source)
-    for place in ours | theirs:
-        if ours.get(place) != theirs.get(place):
-            here, there = ours.get(place, "none"), theirs.get(place, "none")
-            raise ValueError(f"{place.lstrip('.')}: shape {here} here, {there} there")
-    return jax.tree.unflatten(jax.tree.structure(model), jax.tree.leaves(source))
+    made = {
+        "orbitals": _orbitals(model, source),
+        "context": _context(model, source, family, source_family),
+    }
+    ours, theirs = _named(model), _named(source)
+    for name in theirs.keys() - ours.keys():
+        if _module(name) not in (*made, "jastrow"):
+            raise ValueError(f"{name.lstrip('.')}: none here, shape {theirs[name].shape} there")
+    for module, (part, _) in made.items():
+        theirs |= {f".{module}{name}": leaf for name, leaf in _named(part).items()}
+    tensors = {}
+    for name, tensor in ours.items():
+        tensors[name] = made[_module(name)][1] if _module(name) in made else COPIED
+        if name not in theirs and (".film" in name or _module(name) == "jastrow"):
+            theirs[name], tensors[name] = tensor, NEW
+        if name not in theirs or theirs[name].shape != tensor.shape:
+            there = theirs[name].shape if name in theirs else "none"
+            raise ValueError(f"{name.lstrip('.')}: shape {tensor.shape} here, {there} there")
+    arrays, static = eqx.partition(model, eqx.is_array)
+    leaves = [theirs[name].astype(tensor.dtype) for name, tensor in ours.items()]
+    return Transfer(eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), static), tensors)
 
 
-def _shapes(tree) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
+def describe(tensors: dict[str, str], start: str) -> str:
+    """What became of the tensors, by module, in one line."""
+    parts = []
+    for how in (COPIED, ADAPTED, NEW):
+        names = [_module(name) for name in tensors if tensors[name] == how]
+        if names:
+            counts = (f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
+            parts.append(f"{how}: {', '.join(counts)}")
+    return f"tensors from {start}, by module: {'; '.join(parts)}"
+
+
+def _orbitals(model: Ansatz, source: Ansatz):
+    """Orbitals for `model` from those of `source`, and how they were made."""
+    ours, theirs = model.orbitals, source.orbitals
+    if jax.tree.structure(ours) == jax.tree.structure(theirs) and _shapes(ours) == _shapes(theirs):
+        return theirs, COPIED
+    if not (isinstance(ours, BlochSeededOrbitals) and isinstance(theirs, BlochSeededOrbitals)):
+        return ours, NEW
+    columns = _nearest_columns(ours, theirs)
+    coefficients, weight = theirs.coefficients[:, :, columns], theirs.weight[..., columns]
+    if ours.waves != theirs.waves or (coefficients.shape, weight.shape) != _shapes(ours):
+        return ours, NEW
+    return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, (coefficients, weight)), ADAPTED
+
+
+def _nearest_columns(ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals) -> np.ndarray:
+    """For each column of `ours` that of `theirs` with the same spin, the nearest momentum, and its band.
+
+    Columns of equal momentum are bands, counted from below; the highest there is serves those above it.
+    """
+
+    def columns(orbitals):
+        spin = (np.arange(sum(orbitals.spins)) >= orbitals.spins[0]).astype(int)
+        return np.array(orbitals.momenta) @ orbitals.supercell.reciprocal, spin
+
+    (wanted, spins), (given, given_spins) = columns(ours), columns(theirs)
+    chosen, seen = [], []
+    for momentum, spin in zip(wanted, spins, strict=True):
+        same = np.flatnonzero(given_spins == spin) if spin in given_spins else np.arange(len(given))
+        distance = np.linalg.norm(given[same] - momentum, axis=1).round(9)
+        bands = same[distance == distance.min()]
+        band = seen.count((*momentum.round(9), spin))
+        nearest = np.unique(given[bands].round(9), axis=0)[0]  # one of several equally near momenta
+        bands = bands[np.all(np.abs(given[bands] - nearest) < 1e-8, axis=1)]
+        chosen.append(bands[min(band, len(bands) - 1)])
+        seen.append((*momentum.round(9), spin))
+    return np.array(chosen)
+
+
+def _context(model: Ansatz, source: Ansatz, family: Family, source_family: Family):
+    """The context's embedding for `family`, and how it was made.
+
+    With x = a x' + b the source's coordinate of our coordinate x', W x + b_0 = (W a) x' + (b_0 + W b).
+    """
+    ours, theirs = model.context, source.context
+    if ours is None or theirs is None:
+        return ours, NEW
+    if family.ranges == source_family.ranges:
+        return theirs, COPIED
+    weight, bias = np.zeros(ours.hidden.weight.shape), np.array(theirs.hidden.bias, float)
+    places = {name: i for i, name in enumerate(family.names)}
+    for row, (name, low, high) in zip(np.array(theirs.hidden.weight), source_family.ranges, strict=True):
+        if name in places:
+            _, start, stop = family.ranges[places[name]]
+            weight[places[name]] = (stop - start) / (high - low) * row
+        else:
+            start = stop = getattr(family, name)
+        bias += (start + stop - low - high) / (high - low) * row
+    new = (jnp.asarray(weight), jnp.asarray(bias))
+    return eqx.tree_at(lambda c: (c.hidden.weight, c.hidden.bias), theirs, new), ADAPTED
+
+
+def _module(name: str) -> str:
+    """embed for .embed.weight, blocks for .blocks[0].experts..."""
+    return name.lstrip(".").replace("[", ".").split(".")[0]
+
+
+def _named(tree) -> dict[str, jax.Array]:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _shapes(orbitals) -> tuple[tuple[int, ...], ...]:
+    return tuple(leaf.shape for leaf in jax.tree.leaves(orbitals))

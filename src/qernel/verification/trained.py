@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
 
     def covers(self, context: np.ndarray) -> bool:
         """Whether it was trained around this context."""
-        ranges = self.config.contexts.values()
+        ranges = self.config.trained.values()
         return all(low <= value <= high for value, (low, high) in zip(context, ranges, strict=True))
 
 

@@ -1,0 +1,56 @@
+"""Configurations of runs that go on from another one: at one context, or with more electrons."""
+
+from collections.abc import Mapping, Sequence
+
+from qernel.config import Config, UserError, overridden
+
+#: A fine-tuned wavefunction is close already: small steps from the first one on, or it gets worse first.
+_FINE = {"learning_rate": 0.02, "decay_steps": 100.0}
+
+
+def finetuned(
+    config: Config,
+    start: str,
+    at: Mapping[str, tuple[float, float]],
+    steps: int,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """Training of `start`, a run of this configuration, within a part of its ranges: points where low = high.
+
+    Raises UserError for a parameter that does not vary, a value outside its range, or what `overrides` ask.
+    """
+    tree = config.model_dump(exclude_none=True)
+    contexts = 1 if all(low == high for low, high in at.values()) else config.training.stages[-1].contexts
+    tree["training"] |= {
+        "start": start,
+        "within": dict(at),
+        "stages": [{"steps": steps, "contexts": contexts}],
+    }
+    tree["optimizer"] |= _FINE
+    tree |= {"description": f"{config.description}; fine-tuned", "cost": ""}
+    return overridden(tree, overrides)
+
+
+def enlarged(
+    config: Config, start: str, electrons: int, cells: int, steps: int, overrides: Sequence[str] = ()
+) -> Config:
+    """Training of a larger (or smaller) system from `start`, a run of this configuration.
+
+    The share of spin-up electrons stays. Raises UserError where it cannot, where the filling would change
+    that the configuration insists on, or where the sector is named by the smaller system's momenta.
+    """
+    tree, up = config.model_dump(exclude_none=True), config.system.electrons[0]
+    of = sum(config.system.electrons)
+    if electrons * up % of:
+        raise UserError(f"{electrons} electrons cannot have the spin polarization of {up} of {of} up")
+    if isinstance(config.model.sector, tuple) and not any("sector" in each for each in overrides):
+        raise UserError(
+            f"model.sector = {list(config.model.sector)} names a momentum of {config.system.lattice().cells}"
+            " cells: say which one is meant in the larger supercell, e.g. model.sector=lowest"
+        )
+    tree["system"] |= {"electrons": [electrons * up // of, electrons * (of - up) // of], "cells": cells}
+    tree["system"].pop("supercell", None)
+    last = config.training.stages[-1].contexts
+    tree["training"] |= {"start": start, "stages": [{"steps": steps, "contexts": last}]}
+    tree |= {"description": f"{electrons} electrons in {cells} cells, from {start}", "cost": ""}
+    return overridden(tree, overrides)
