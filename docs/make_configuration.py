@@ -114,6 +114,8 @@ def _type(annotation: Any) -> str:
         if arguments[-1] is Ellipsis:
             return f"list of {_type(arguments[0])}s"
         return f"[{', '.join(_type(each) for each in arguments)}]"
+    if origin is dict:
+        return f"{{name = {_type(arguments[1])}}}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.__name__.lower()
     return {int: "integer", float: "number", str: "text", bool: "true or false"}[annotation]
@@ -123,7 +125,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
-    if value is None or value == "":
+    if value in (None, "", {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -173,8 +173,7 @@ class TrainingConfig(_Section):
     seed: int = Field(default=0, ge=0)
     start: str | None = Field(
         default=None,
-        description="run or shipped model to start from instead of random weights; orbitals, too, where both"
-        " fill the same ones",
+        description="run or shipped model to start from instead of random weights",
     )
     within: dict[str, tuple[float, float]] = Field(
         default={},
