@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import qernel
+from qernel.citations import citations
 from qernel.comparison import compare, crossings, momentum
 from qernel.config import Config, UserError, load_config, preset_names
 from qernel.estimators import OBSERVABLES
@@ -444,6 +445,18 @@ def show(run: Path, /) -> None:
         with xarray.open_dataset(path, engine="scipy") as data:
             console.print(f"sweep: {path}", highlight=False, soft_wrap=True)
             console.print(sweep_table(data))
+
+
+@app.command
+def cite(run: Path, /) -> None:
+    """Print the papers that a run rests on, as BibTeX.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    """
+    console.print(citations(find_run(run).config()), markup=False, highlight=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
