@@ -114,14 +114,14 @@ def test_reproducible_from_the_key(repeatedly):
 def test_a_context_does_not_know_of_the_others(repeatedly):
     first, second = (repeatedly((0.7, other)) for other in (1.6, 1.9))
     assert first[0].results["energy"].value == second[0].results["energy"].value
-    assert first[0].acceptance == second[0].acceptance
+    assert first[0].results["acceptance"].value == second[0].results["acceptance"].value
     assert first[1].results["energy"].value != second[1].results["energy"].value
 
 
 def test_step_width_is_not_tuned_while_measuring(repeatedly):
     # Twenty adjustments would widen steps of 0.001 a hundredfold.
-    assert repeatedly((0.7, 1.6), width=1e-3)[0].acceptance > 0.97
-    assert repeatedly((0.7, 1.6), width=0.1)[0].acceptance < 0.97
+    assert repeatedly((0.7, 1.6), width=1e-3)[0].results["acceptance"].value > 0.97
+    assert repeatedly((0.7, 1.6), width=0.1)[0].results["acceptance"].value < 0.97
 
 
 def test_everything_is_named_with_its_unit_and_axes(generic_case):
@@ -190,3 +190,41 @@ def test_energy_comes_first_and_what_does_not_exist_is_left_out(generic_case):
     names = ["spin", "rotation_sector", "response", "energy"]
     assert list(make_observables(rectangle, names)) == ["energy", "spin"]
     assert list(make_observables(hamiltonian, names)) == ["energy", *names[:3]]
+
+
+def equilibrated(model, hamiltonian, contexts, start, **effort):
+    effort = SHORT._replace(walkers=32, samples=2, **effort)
+    rows = measured(model, hamiltonian, np.array(contexts)[:, None], effort, start)
+    return [(int(row.results["equilibration"].value), float(row.results["drift"].value)) for row in rows]
+
+
+def test_equilibration_goes_on_while_walkers_drift(generic_case):
+    _, model, hamiltonian = generic_case
+    # All electrons at one point, and moves too short to leave it soon: the potential energy keeps falling.
+    rest = walkers_of(hamiltonian, 1, 32).electrons
+    heap = jnp.full_like(rest, 0.3) + 0.02 * rest
+    ((thrown_away, drift),) = equilibrated(
+        model, hamiltonian, [1.0], Walkers(heap, jnp.full(1, 0.02)), equilibration=4
+    )
+    assert thrown_away > 4
+    assert thrown_away == 20 or drift < 3
+    assert equilibrated(model, hamiltonian, [1.0], None, equilibration=0)[0][0] == 0
+
+
+def test_walkers_at_rest_are_left_alone(generic_case):
+    _, model, hamiltonian = generic_case
+    found = equilibrated(model, hamiltonian, [0.6, 1.0, 1.4, 1.8], None, equilibration=120)
+    assert sum(thrown_away == 120 for thrown_away, _ in found) >= 3
+    assert all(drift < 3 for _, drift in found)
+
+
+def test_a_context_comes_to_rest_by_itself(generic_case):
+    _, model, hamiltonian = generic_case
+    rest = walkers_of(hamiltonian, 2, 32).electrons
+    heap = rest.at[1].set(0.3 + 0.02 * rest[1])
+    both = Walkers(heap, jnp.array([0.2, 0.01]))
+    alone = Walkers(heap[:1], jnp.array([0.2]))
+    one = measured(model, hamiltonian, np.array([[1.0], [1.5]]), SHORT._replace(walkers=32), both)[0]
+    same = measured(model, hamiltonian, np.array([[1.0]]), SHORT._replace(walkers=32), alone)[0]
+    assert one.results["equilibration"].value == same.results["equilibration"].value
+    assert one.results["acceptance"].value == pytest.approx(float(same.results["acceptance"].value))

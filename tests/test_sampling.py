@@ -12,8 +12,8 @@ import pytest
 import qernel.sampling
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
-from qernel.lattice import MOIRE_VECTORS, Supercell, supercell_of
-from qernel.sampling import Walkers, initial_walkers, langevin, tune, wrap
+from qernel.lattice import MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
+from qernel.sampling import Walkers, crystal_walkers, has_crystal, initial_walkers, langevin, tune, wrap
 from qernel.training.step import couplings_of
 from qernel.wavefunction import make_wavefunction
 from qernel.wavefunction.base import LogPsi, Wavefunction
@@ -180,3 +180,25 @@ def test_hartree_fock_energy_of_the_electron_gas(tiny):
     expected = -0.898989 * float(couplings.coulomb[0]) / radius
     assert error < 0.01 * abs(expected)
     assert abs(means.mean() - expected) < 4 * error
+
+
+def test_the_crystal_has_one_of_three_sites_empty():
+    cell, electrons = supercell_of(27), 18
+    assert has_crystal(cell, electrons)
+    made = crystal_walkers(jax.random.key(1), cell, electrons, 2, 50, jnp.float64)
+    assert made.electrons.shape == (2, 50, 18, 2)
+    corner = MOIRE_HARMONICS[0] / 3 - MOIRE_HARMONICS[1] / 3  # K: every sublattice has its own phase there
+    phases = np.exp(1j * np.asarray(made.electrons) @ corner).sum(axis=-1)
+    # Two of the three cube roots of one, nine times each, add up to 9, but for the Debye-Waller factor.
+    damped = 9 * math.exp(-(0.1**2) * corner @ corner / 2)
+    assert np.abs(phases).mean() == pytest.approx(damped, rel=0.05)
+    empty = np.round(np.angle(-phases) / (2 * math.pi / 3)) % 3
+    assert np.all(np.bincount(empty.astype(int).ravel(), minlength=3) > 15)
+    sites = np.asarray(wrap(jnp.round(made.electrons @ np.linalg.inv(MOIRE_VECTORS)) @ MOIRE_VECTORS, cell))
+    distinct = [len(np.unique(each.round(6), axis=0)) for each in sites.reshape(-1, 18, 2)]
+    assert np.mean(distinct) > 17.8
+
+
+@pytest.mark.parametrize(("cells", "electrons"), [(9, 5), (4, 2), (12, 9)])
+def test_other_fillings_and_supercells_have_no_crystal(cells, electrons):
+    assert not has_crystal(supercell_of(cells), electrons)

@@ -129,3 +129,37 @@ def test_command(trained_run, tmp_path, capsys, monkeypatch):
     with xarray.open_dataset(path / "sweeps" / "sweep-001.nc", engine="scipy") as data:
         assert data.attrs["training_step"] == 6
         np.testing.assert_allclose(data["moire_depth"], [0.4, 1.0])
+
+
+@pytest.fixture(scope="module")
+def polarized(tiny):
+    config = tiny("electrons=[2,0]", "twist_1=0", "twist_2=0")
+    return config, initial_state(config)
+
+
+@pytest.mark.parametrize("start", ["nearest", "up", "down", "liquid", "crystal"])
+def test_wherever_walkers_start_the_energies_agree(polarized, start):
+    effort = Effort(walkers=32, equilibration=20, samples=20, observables=("energy",), start=start)
+    data = sweep(*polarized, {"moire_depth": [0.7, 1.6]}, effort, exact=False)
+    reference = sweep(
+        *polarized, {"moire_depth": [0.7, 1.6]}, effort._replace(start="nearest", seed=7), exact=False
+    )
+    difference = (data["energy"] - reference["energy"]).values
+    allowed = 4 * np.hypot(data["energy_error"].values, reference["energy_error"].values)
+    assert np.all(np.abs(difference) < allowed)
+    assert data.attrs["walkers_from"] == start
+    np.testing.assert_array_equal(data["moire_depth"], [0.7, 1.6])
+
+
+@pytest.mark.parametrize(
+    ("start", "over", "message"),
+    [
+        ("cristal", {"moire_depth": [1.0]}, "did you mean 'crystal'"),
+        ("up", {}, "needs a sweep over one parameter"),
+        ("crystal", {"moire_depth": [1.0]}, "3 electrons in 3 moiré cells have no honeycomb crystal"),
+    ],
+)
+def test_a_start_that_is_not_possible_is_an_error(tiny, start, over, message):
+    config = tiny()
+    with pytest.raises(UserError, match=message):
+        sweep(config, initial_state(config), over, Effort(start=start))

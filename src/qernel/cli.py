@@ -21,16 +21,25 @@ from qernel.comparison import compare, crossings, momentum
 from qernel.config import Config, UserError, load_config, preset_names
 from qernel.estimators import OBSERVABLES
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
+from qernel.hysteresis import memory
 from qernel.measurement import Effort
 from qernel.processes import by_first, has_others, is_first, is_loss, join, leave
 from qernel.progress import TrainingView
 from qernel.runs import Run
 from qernel.shipped import copy_model, find_run, shipped_model, shipped_models
 from qernel.successors import enlarged, finetuned
-from qernel.tables import comparison_table, sweep_table, with_error
+from qernel.sweep import STARTS
+from qernel.tables import comparison_table, starts_table, sweep_table, with_error
 from qernel.transition import extrapolate
 from qernel.wavefunction import count_parameters, wavefunction_shapes
-from qernel.workflows import compare_runs, sweep_run, train_run, weigh_sources, write_sweep
+from qernel.workflows import (
+    compare_runs,
+    sweep_from_all_starts,
+    sweep_run,
+    train_run,
+    weigh_sources,
+    write_sweep,
+)
 
 app = App(
     name="qernel",
@@ -235,9 +244,14 @@ def sweep(
     over: list[str] | None = None,
     walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
     samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
-    equilibration: Annotated[int, Parameter(help="Samples thrown away.")] = Effort().equilibration,
+    equilibration: Annotated[
+        int, Parameter(help="Samples thrown away at least; more while walkers drift.")
+    ] = Effort().equilibration,
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
     moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
+    start: Annotated[
+        str, Parameter(help=f"Where walkers come from: {'; '.join(f'{k}, {v}' for k, v in STARTS.items())}.")
+    ] = Effort().start,
     measure: Annotated[
         list[str] | None, Parameter(help=f"Observables to add, of {', '.join(OBSERVABLES)}.")
     ] = None,
@@ -265,6 +279,7 @@ def sweep(
         moves=moves,
         seed=seed,
         observables=(*Effort().observables, *(measure or [])),
+        start=start,
     )
     with console.status("measuring ...") as status:
         data, path = sweep_run(
@@ -321,6 +336,54 @@ def compare_command(
             console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def hysteresis(
+    run: Path,
+    /,
+    *,
+    over: str,
+    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
+    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    equilibration: Annotated[int, Parameter(help="Samples thrown away at least.")] = Effort().equilibration,
+    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    out: Path = Path("runs/hysteresis"),
+) -> None:
+    """Sweep up and down, from a liquid and from a crystal: do walkers remember where they came from?
+
+    Each sweep is also kept in the run.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    over
+        name=start:stop:count or name=value,value,...
+    out
+        Where the comparison and its figure are written, as hysteresis-NNN.nc, .png, .pdf and .csv.
+    """
+    from qernel.report.hysteresis_section import write_hysteresis  # matplotlib is slow to import
+
+    values = dict([_parse_range(over)])
+    effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed)
+    this = _open(run)
+    with console.status("measuring ...") as status:
+        data = sweep_from_all_starts(
+            this,
+            values,
+            effort,
+            lambda done, total: status.update(f"measured {done} of {total} contexts"),
+        )
+    console.print(starts_table(data))
+    for each in memory(data):
+        verdict = (
+            f"walkers remember their start: {each.largest:.3g} between two starts at {each.where:g}"
+            if each.found
+            else "walkers agree wherever they start"
+        )
+        console.print(f"{each.variable}: {verdict} (chance {each.p_value:.1%})", highlight=False)
+    console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
 
 
 @app.command

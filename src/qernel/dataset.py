@@ -68,6 +68,7 @@ def _origin(config: Config, effort: Effort, step: int) -> dict:
         "walkers_per_context": effort.walkers,
         "samples": effort.samples,
         "moves_per_sample": effort.moves,
+        "walkers_from": effort.start,
         "seed": effort.seed,
     }
 

@@ -1,4 +1,8 @@
-"""Measuring a frozen wavefunction: equilibrate walkers, sample, estimate, at several contexts at once."""
+"""Measuring a frozen wavefunction: equilibrate walkers, sample, estimate, at several contexts at once.
+
+Equilibration comes in blocks. It ends at a context when the walkers' potential energies no longer differ
+between the last block and the one before by more than three standard errors, or after ten blocks.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from qernel.batching import gather, over_walkers, walker_mesh
 from qernel.config import UserError, suggestion
@@ -26,19 +30,24 @@ class Effort(NamedTuple):
     """How long each context is sampled, and what is measured. A sample follows `moves` moves."""
 
     walkers: int = 128  # per context
-    equilibration: int = 40  # samples thrown away
+    equilibration: int = 40  # samples thrown away at least, in two blocks; up to eight more if need be
     samples: int = 60
     moves: int = 4
     seed: int = 1
     observables: tuple[str, ...] = DEFAULT_OBSERVABLES
+    start: str = "nearest"  # where walkers come from, see `qernel.sweep.STARTS`
+
+
+DRIFT = 3.0  # standard errors by which potential energies may differ between two blocks
+_BLOCKS = 10
 
 
 class Measured(NamedTuple):
-    """Results by name at one context, the acceptance of the moves, and the walkers as they were left."""
+    """Results by name at one context, those about the walkers included, and the walkers."""
 
     results: dict[str, Result]
-    acceptance: float
-    electrons: np.ndarray  # (walker, electron, 2)
+    electrons: np.ndarray  # (walker, electron, 2), as they were left
+    width: float  # of the moves
 
 
 class Measurement:
@@ -51,17 +60,18 @@ class Measurement:
         mesh = walker_mesh(effort.walkers)
         self._sample = make_sampling(hamiltonian, mesh, effort.moves, dtype, microbatch)
         self._observe = eqx.filter_jit(self._make_observe(mesh))
+        self._potential = eqx.filter_jit(self._potential_energies)
 
     def __call__(
         self, model: Wavefunction, walkers: Walkers, contexts: Float[np.ndarray, "context parameter"], key
     ) -> list[Measured]:
         """Equilibrate the walkers at the contexts, then measure; one entry per context."""
         points, effort = jnp.asarray(contexts), self.effort
-        for index in range(effort.equilibration):
-            walkers, _ = self._sample(model, walkers, points, jax.random.fold_in(key, index))
+        walkers, drift, thrown_away = self._equilibrate(model, walkers, points, key)
+        begin = _BLOCKS * _block(effort)  # however long equilibration took: contexts go their own ways
         sums: list[dict[str, dict[str, Accumulator]]] = [{} for _ in contexts]
         acceptances = []
-        for index in range(effort.equilibration, effort.equilibration + effort.samples):
+        for index in range(begin, begin + effort.samples):
             now = jax.random.fold_in(key, index)
             moved, acceptance = self._sample(model, walkers, points, now)
             # The step width stays what equilibration made it: tuning while measuring would bias the means.
@@ -69,15 +79,45 @@ class Measurement:
             acceptances.append(gather(acceptance))
             self._take(sums, gather(self._observe(model, walkers.electrons, points, now)))
         couplings = couplings_of(self.hamiltonian, points, jnp.float64)
-        mean_acceptance, electrons = np.mean(acceptances, axis=0), gather(walkers.electrons)
+        mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(walkers)
         return [
             Measured(
-                self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings)),
-                float(mean_acceptance[c]),
-                electrons[c],
+                self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings))
+                | _about_walkers(float(mean_acceptance[c]), float(drift[c]), int(thrown_away[c])),
+                np.asarray(walkers.electrons[c]),
+                float(walkers.width[c]),
             )
             for c, each in enumerate(sums)
         ]
+
+    def _equilibrate(self, model: Wavefunction, walkers: Walkers, points: Array, key: PRNGKeyArray):
+        """Walkers, largest drift and number of samples thrown away (context), see the top of this file.
+
+        A context that has come to rest stays as it is while others go on.
+        """
+        block, before = _block(self.effort), np.zeros(())
+        drift, thrown_away = np.full(len(points), np.nan), np.zeros(len(points), int)
+        moving = np.full(len(points), block > 0)
+        for number in range(_BLOCKS):
+            if not moving.any():
+                break
+            moved, total = walkers, np.zeros(())
+            for index in range(number * block, (number + 1) * block):
+                moved, _ = self._sample(model, moved, points, jax.random.fold_in(key, index))
+                total = total + gather(self._potential(moved.electrons, points))
+            walkers = _where(moving, moved, walkers)
+            thrown_away += np.where(moving, block, 0)
+            means = total / block
+            if number > 0:
+                drift = np.where(moving, _largest_drift(means - before), drift)
+                moving = moving & ~(drift < DRIFT)
+            before = means
+        return walkers, drift, thrown_away
+
+    def _potential_energies(self, electrons, contexts) -> Float[Array, "context walker term"]:
+        couplings = couplings_of(self.hamiltonian, contexts, self._dtype)
+        energies = jax.vmap(jax.vmap(self.hamiltonian.potential, (0, None)))(electrons, couplings)
+        return energies.astype(jnp.float64)
 
     def _make_observe(self, mesh) -> Callable:
         """(model, electrons, contexts, key) -> {observable: {quantity: (context, walker, ...)}}."""
@@ -109,6 +149,33 @@ class Measurement:
         for name, observable in self.observables.items():
             found |= observable.results(sums[name], couplings)
         return found
+
+
+def _block(effort: Effort) -> int:
+    """Samples in a block of equilibration."""
+    return -(-effort.equilibration // 2)
+
+
+def _largest_drift(change: Float[np.ndarray, "context walker term"]) -> Float[np.ndarray, " context"]:
+    """The largest mean change of a term, in standard errors over walkers."""
+    error = change.std(axis=1, ddof=1) / np.sqrt(change.shape[1])
+    return np.max(np.abs(change.mean(axis=1)) / np.where(error > 0, error, np.inf), axis=1)
+
+
+@jax.jit
+def _where(condition: Bool[Array, " context"], yes: Walkers, no: Walkers) -> Walkers:
+    """`yes` at the contexts where the condition holds, else `no`."""
+    return jax.tree.map(lambda a, b: jax.vmap(jnp.where)(condition, a, b), yes, no)
+
+
+def _about_walkers(acceptance: float, drift: float, thrown_away: int) -> dict[str, Result]:
+    return {
+        "acceptance": Result(np.asarray(acceptance), None, "1", "acceptance of the moves"),
+        "drift": Result(
+            np.asarray(drift), None, "1", "drift at the end of equilibration, in standard errors"
+        ),
+        "equilibration": Result(np.asarray(thrown_away), None, "1", "samples thrown away for equilibration"),
+    }
 
 
 def make_observables(hamiltonian: Hamiltonian, names: Sequence[str]) -> dict[str, Observable]:

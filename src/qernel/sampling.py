@@ -14,12 +14,13 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.batching import over_walkers
 from qernel.hamiltonian.couplings import Couplings
-from qernel.lattice import Supercell
+from qernel.lattice import MOIRE_VECTORS, Supercell
 from qernel.wavefunction.base import Wavefunction
 
 _TARGET_ACCEPTANCE = 0.65  # 0.57 is best for many electrons, flat around it for few
@@ -56,6 +57,34 @@ def initial_walkers(
     positions = jax.vmap(jax.vmap(one))(keys)
     shift = 0.25 * jax.random.normal(smear, positions.shape, dtype)
     return Walkers(wrap(positions + shift, supercell), jnp.full(contexts, 0.2, dtype))
+
+
+def has_crystal(supercell: Supercell, electrons: int) -> bool:
+    """Whether the honeycomb crystal fits: filling 2/3 and the sqrt3 x sqrt3 order."""
+    return supercell.fits_sqrt3_order and 3 * electrons == 2 * supercell.cells
+
+
+def crystal_walkers(
+    key: PRNGKeyArray, supercell: Supercell, electrons: int, contexts: int, walkers: int, dtype
+) -> Walkers:
+    """Electrons of the generalized Wigner crystal at filling 2/3: one moiré site of three is empty.
+
+    Which of the three sublattices of the sqrt3 x sqrt3 order is empty, and which electron is where, is drawn
+    for every walker. Only where it `has_crystal`.
+    """
+    sites = supercell.translations()
+    labels = np.rint(sites @ np.linalg.inv(MOIRE_VECTORS)).astype(int)
+    order = np.argsort(labels.sum(axis=1) % 3, kind="stable")
+    sublattices = jnp.asarray(sites[order].reshape(3, -1, 2), dtype)
+
+    def one(key):
+        choose, shuffle, smear = jax.random.split(key, 3)
+        filled = jnp.roll(sublattices, jax.random.randint(choose, (), 0, 3), axis=0)[:2].reshape(-1, 2)
+        positions = jax.random.permutation(shuffle, filled)
+        return positions + 0.1 * jax.random.normal(smear, positions.shape, dtype)
+
+    positions = jax.vmap(jax.vmap(one))(jax.random.split(key, (contexts, walkers)))
+    return Walkers(wrap(positions, supercell), jnp.full(contexts, 0.2, dtype))
 
 
 def wrap(positions: Float[Array, "*batch 2"], supercell: Supercell) -> Float[Array, "*batch 2"]:

@@ -5,6 +5,7 @@ tuned, and are then measured with everything frozen. The result is an xarray dat
 swept parameter; energies are in meV per electron and every mean comes with its error.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,17 +13,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
+from jaxtyping import PRNGKeyArray
 
-from qernel.config import Config, UserError
+from qernel.config import Config, UserError, suggestion
 from qernel.dataset import sweep_dataset
 from qernel.estimators.observable import Result
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.measurement import Effort, Measured, Measurement
 from qernel.reference.two_electrons import exact_pair, has_exact_pair
-from qernel.sampling import Walkers
+from qernel.sampling import Walkers, crystal_walkers, has_crystal, initial_walkers
 from qernel.training.step import TrainingState
 
+#: Where the walkers of a context come from.
+STARTS = {
+    "nearest": "those of the nearest training context",
+    "up": "the context before, in ascending order",
+    "down": "the context after, in descending order",
+    "liquid": "electrons on random moiré sites",
+    "crystal": "the honeycomb crystal at filling 2/3",
+}
+
 _GROUP = 8  # contexts measured together
+_START = 10**6  # names the stream of random numbers that walkers start from
 
 
 def context_grid(config: Config, over: Mapping[str, Sequence[float]]) -> np.ndarray:
@@ -59,15 +71,20 @@ def sweep(
     `progress` is called with the number of contexts done and to do.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
+    _check_start(effort.start, hamiltonian, list(over))
     training = config.training
-    measurement = Measurement(hamiltonian, effort, jnp.dtype(training.precision), training.microbatch)
+    compiled = effort._replace(seed=0, start="nearest")  # which change nothing that is compiled
+    measurement = _measurement(hamiltonian, compiled, training.precision, training.microbatch)
     measured: list[Measured] = []
-    for number, contexts in enumerate(_equal_groups(grid)):
+    backwards = effort.start == "down"
+    groups = _equal_groups(grid[::-1] if backwards else grid, 1 if effort.start in ("up", "down") else _GROUP)
+    for number, contexts in enumerate(groups):
         key = jax.random.fold_in(jax.random.key(effort.seed), number)
-        walkers = nearest_walkers(hamiltonian, state, contexts, effort.walkers)
+        walkers = _start(hamiltonian, state, contexts, effort, measured, jax.random.fold_in(key, _START))
         measured += measurement(state.model, walkers, contexts, key)
         progress(min(len(measured), len(grid)), len(grid))
-    rows = [_results(each) for each in measured[: len(grid)]]
+    measured = measured[: len(grid)][:: -1 if backwards else 1]
+    rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
             row |= _exact(hamiltonian, context)
@@ -75,6 +92,24 @@ def sweep(
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
     return sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
+
+
+@functools.lru_cache(maxsize=4)
+def _measurement(hamiltonian: Hamiltonian, effort: Effort, precision: str, microbatch: int) -> Measurement:
+    """Sweeps of one Hamiltonian with one effort share their compiled functions."""
+    return Measurement(hamiltonian, effort, jnp.dtype(precision), microbatch)
+
+
+def _check_start(start: str, hamiltonian: Hamiltonian, swept: Sequence[str]) -> None:
+    if start not in STARTS:
+        raise UserError(f"walkers cannot start from '{start}'{suggestion(start, STARTS)}")
+    if start in ("up", "down") and len(swept) != 1:
+        raise UserError(f"start '{start}' needs a sweep over one parameter")
+    if start == "crystal" and not has_crystal(hamiltonian.supercell, hamiltonian.electrons):
+        raise UserError(
+            f"{hamiltonian.electrons} electrons in {hamiltonian.supercell.cells} moiré cells have no"
+            " honeycomb crystal: it needs filling 2/3 and a supercell that the sqrt3 x sqrt3 order fits"
+        )
 
 
 def nearest_walkers(
@@ -91,17 +126,32 @@ def nearest_walkers(
     return Walkers(jnp.asarray(electrons), jnp.asarray(np.asarray(state.walkers.width)[nearest]))
 
 
-def _equal_groups(grid: np.ndarray) -> list[np.ndarray]:
+def _start(
+    hamiltonian: Hamiltonian,
+    state: TrainingState,
+    contexts: np.ndarray,
+    effort: Effort,
+    before: Sequence[Measured],
+    key: PRNGKeyArray,
+) -> Walkers:
+    """Walkers to begin with at a group of contexts, see `STARTS`; `before` are the measurements so far."""
+    nearest = nearest_walkers(hamiltonian, state, contexts, effort.walkers)
+    if effort.start in ("up", "down") and before:
+        width = jnp.full(1, before[-1].width, nearest.width.dtype)
+        return Walkers(jnp.asarray(before[-1].electrons)[None], width)
+    if effort.start in ("liquid", "crystal"):
+        make = initial_walkers if effort.start == "liquid" else crystal_walkers
+        size, dtype = hamiltonian.electrons, nearest.electrons.dtype
+        return make(key, hamiltonian.supercell, size, len(contexts), effort.walkers, dtype)
+    return nearest
+
+
+def _equal_groups(grid: np.ndarray, most: int) -> list[np.ndarray]:
     """The contexts in groups of one size, the last repeated to fill up: one shape compiles once."""
-    groups = -(-len(grid) // _GROUP)
+    groups = -(-len(grid) // most)
     size = -(-len(grid) // groups)
     filler = np.repeat(grid[-1:], groups * size - len(grid), axis=0)
     return np.split(np.concatenate([grid, filler]), groups)
-
-
-def _results(measured: Measured) -> dict[str, Result]:
-    acceptance = Result(np.asarray(measured.acceptance), None, "1", "acceptance of the moves")
-    return measured.results | {"acceptance": acceptance}
 
 
 def _exact(hamiltonian: Hamiltonian, context: np.ndarray) -> dict[str, Result]:

@@ -42,6 +42,21 @@ def sweep_table(data: xarray.Dataset) -> Table:
     return table
 
 
+def starts_table(data: xarray.Dataset) -> Table:
+    """Energies of sweeps whose walkers started differently, and below each the interaction energy."""
+    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    title = "energy and interaction energy in meV per electron, by where walkers started"
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in (parameter.replace("moire_", ""), "", *data["start"].values):
+        table.add_column(str(name), justify="right", no_wrap=True)
+    for value in data[parameter].values:
+        for name in ("energy", "coulomb"):
+            here = data.sel({parameter: value})
+            pairs = zip(here[name].values, here[f"{name}_error"].values, strict=True)
+            table.add_row(f"{value:.4g}", name, *(with_error(float(x), float(error)) for x, error in pairs))
+    return table
+
+
 def comparison_table(data: xarray.Dataset) -> Table:
     """Energies of several models, the lowest one of each context in bold."""
     swept = [str(name) for name in data["lowest"].dims]

@@ -13,10 +13,12 @@ from qernel.batching import walker_mesh
 from qernel.comparison import compare, crossings, envelope
 from qernel.config import Config, UserError
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hysteresis import by_start
 from qernel.measurement import Effort
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
 from qernel.runs import Run
+from qernel.sampling import has_crystal
 from qernel.shipped import find_run
 from qernel.sweep import sweep
 from qernel.tensorboard import ScalarLog
@@ -93,6 +95,30 @@ def sweep_run(
     state, _ = run.state()
     data = sweep(run.config(), state, over, effort, progress=progress)
     return data, write_sweep(data, run.sweep_directory) if is_first() else None
+
+
+def sweep_from_all_starts(
+    run: Run,
+    over: Mapping[str, Sequence[float]],
+    effort: Effort,
+    progress: Callable[[int, int], None],
+) -> xarray.Dataset:
+    """Sweep a run up and down, from a liquid, and from a crystal where there is one; all along `start`.
+
+    Each sweep is also written to the run.
+    """
+    config = run.config()
+    crystal = has_crystal(config.system.lattice(), sum(config.system.electrons))
+    starts = ["up", "down", "liquid", *(["crystal"] if crystal else [])]
+    sweeps = {}
+    for number, start in enumerate(starts):
+        sweeps[start], _ = sweep_run(
+            run,
+            over,
+            effort._replace(start=start, seed=effort.seed + number),
+            lambda done, total, n=number: progress(n * total + done, len(starts) * total),
+        )
+    return by_start(sweeps)
 
 
 def compare_runs(

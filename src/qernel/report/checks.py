@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from qernel.measurement import DRIFT
 from qernel.report.style import symbol
 
 LARGEST_R_HAT = 1.05
@@ -32,6 +33,8 @@ def flags_of(point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]) -
         flags.append(Flag("too few samples for R-hat"))
     elif r_hat > LARGEST_R_HAT:
         flags.append(Flag(f"R-hat above {LARGEST_R_HAT}: equilibrate and sample longer"))
+    if "drift" in point and float(point["drift"]) >= DRIFT:
+        flags.append(Flag("walkers still drifted when measured: equilibrate longer"))
     if not math.isfinite(float(point["energy"])):
         flags.append(Flag("energy is not finite", bug=True))
     elif below_exact(point):

@@ -193,6 +193,34 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
     return figure
 
 
+def hysteresis(data: xarray.Dataset) -> Figure:
+    """(a) Interaction energy and (b) S(K) of sweeps whose walkers started differently."""
+    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    names = [name for name in ("coulomb", "bragg_sqrt3") if name in data]
+    figure, panels = stack([2.4, 1.6][: len(names)])
+    x = data[parameter].values
+    beside = 0.08 * np.ptp(x) / max(len(x) - 1, 1)  # markers of one context stand beside each other
+    offsets = beside * (np.arange(data.sizes["start"]) - (data.sizes["start"] - 1) / 2)
+    for axes, name in zip(panels, names, strict=True):
+        for start, offset, colour, marker in zip(
+            data["start"].values, offsets, style.SERIES, "^vos", strict=False
+        ):
+            here = data.sel(start=start)
+            axes.errorbar(
+                x + offset,
+                here[name].values,
+                here[f"{name}_error"].values,
+                fmt=marker,
+                color=colour,
+                label=str(start),
+            )
+        axes.set_ylabel(_SIGNS[name])
+    key(panels[0])
+    panels[-1].set_xlabel(axis_label(parameter))
+    letter_panels(panels)
+    return figure
+
+
 def sweep_maps(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = ()) -> Figure:
     """(a) Total and (b) interaction energy over two swept parameters."""
     figure = new_figure(3.3)

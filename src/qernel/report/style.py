@@ -22,6 +22,7 @@ SPREAD = "#009E73"
 EXACT = "#222222"
 MUTED = "#8a8a8a"
 OUTSIDE = "#efefef"
+SERIES = (MEASURED, DIFFERENCE, SPREAD, "#CC79A7")  # one colour a sweep
 
 #: Colour maps of monotonic lightness; lines leave out the end that is too light on white, and maps use
 #: few enough colours that PNG files keep them all.

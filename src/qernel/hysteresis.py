@@ -1,0 +1,65 @@
+"""Does a measurement remember where its walkers came from?
+
+The weights are fixed and |psi|^2 is one distribution, so that sweeps up and down, and walkers started in a
+liquid and in a crystal, have to agree. Where they do not, walkers are stuck on one side of a transition, and
+no error bar of a single sweep says so.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+from scipy.stats import chi2
+
+VARIABLES = ("energy", "coulomb", "bragg_sqrt3")
+LEVEL = 0.01
+
+
+class Memory(NamedTuple):
+    """How well the starts agree in one variable."""
+
+    variable: str
+    p_value: float  # that the largest disagreement of all contexts is chance
+    where: float  # the context of the largest disagreement
+    largest: float  # difference between two starts there, in the variable's unit
+
+    @property
+    def found(self) -> bool:
+        return self.p_value < LEVEL
+
+
+def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
+    """The sweeps, named by their starts, side by side along the dimension `start`."""
+    first = next(iter(sweeps.values()))
+    names = [each for name in VARIABLES if name in first for each in (name, f"{name}_error")]
+    data = xarray.concat(
+        [each[names] for each in sweeps.values()], "start", join="exact", combine_attrs="override"
+    )
+    return data.assign_coords(start=list(sweeps))
+
+
+def memory(data: xarray.Dataset) -> list[Memory]:
+    """For every variable whether starts disagree, by chi squared about their mean at every context.
+
+    `data` is as made by `by_start`, over one parameter. The probability is that of the least likely context,
+    times the number of contexts.
+    """
+    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    found = []
+    for name in (name for name in VARIABLES if name in data):
+        values, errors = (data[each].transpose("start", parameter).values for each in (name, f"{name}_error"))
+        weights = np.where(errors > 0, errors, np.inf) ** -2.0
+        total = np.maximum(weights.sum(axis=0), 1e-300)
+        centre = (weights * values).sum(axis=0) / total
+        chances = chi2.sf((weights * (values - centre) ** 2).sum(axis=0), len(values) - 1)
+        worst = int(chances.argmin())
+        found.append(
+            Memory(
+                name,
+                float(min(1.0, chances[worst] * len(chances))),
+                float(data[parameter][worst]),
+                float(np.ptp(values[:, worst])),
+            )
+        )
+    return found
