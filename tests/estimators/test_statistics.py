@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qernel.estimators.statistics import estimate, jackknife, series_estimate
+from qernel.estimators.statistics import estimate, jackknife, series_estimate, skewness_factor
 
 
 def autoregressive(correlation: float, steps: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -112,6 +112,25 @@ def test_jackknife_of_a_mean_is_its_scatter():
     value, error = jackknife(lambda m: m, means)
     np.testing.assert_allclose(value, means.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(error, means.std(axis=0, ddof=1) / 4, rtol=1e-12)
+
+
+def test_intervals_of_skewed_values_are_wide_enough():
+    # Sums of four exponential numbers: skewness 1. 3000 repetitions determine 95% to 0.4 percent.
+    random, exact = np.random.default_rng(1), 4.0
+    values = random.exponential(size=(4, 24, 3000)).sum(axis=0)
+    covered = {}
+    for skewed in (False, True):
+        mean, error = jackknife(lambda m: m, values, skewed=skewed)
+        covered[skewed] = [np.mean(abs(mean - exact) < z * error) for z in (0.9945, 1.96)]
+    assert covered[False][1] < 0.935
+    assert covered[True][1] == pytest.approx(0.95, abs=0.012)
+    assert covered[True][0] == pytest.approx(0.68, abs=0.035)
+
+
+def test_symmetric_values_need_no_more_than_students_t():
+    values = np.random.default_rng(2).normal(size=(200, 500))
+    z = 1.96
+    assert np.mean(skewness_factor(values)) == pytest.approx(1 + (z**2 + 3) / 4 / 200, abs=1e-3)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9])

@@ -48,7 +48,7 @@ class Energy(Observable):
         long_name = "mean imaginary part of the local energy per electron"
         found["imaginary"] = Result(unit * imaginary.mean, unit * imaginary.error, "meV", long_name)
         means = [samples[name].walker_means for name in ("energy", "square")]
-        variance, variance_error = jackknife(lambda mean, square: square - mean**2, *means)
+        variance, variance_error = jackknife(lambda mean, square: square - mean**2, *means, skewed=True)
         found["variance"] = Result(
             unit**2 * variance, unit**2 * variance_error, "meV^2", "variance of the local energy per electron"
         )
@@ -57,7 +57,7 @@ class Energy(Observable):
         found["spread"] = Result(spread, None, "meV", long_name)
         at_random = self._energy_at_random_places(couplings)
         score = jackknife(
-            lambda mean, square: electrons * (square - mean**2) / (mean - at_random) ** 2, *means
+            lambda mean, square: electrons * (square - mean**2) / (mean - at_random) ** 2, *means, skewed=True
         )
         found["v_score"] = Result(*score, "1", "V-score: N Var(E_L) / (E - Madelung energy)^2")
         return found
