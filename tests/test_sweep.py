@@ -163,3 +163,18 @@ def test_a_start_that_is_not_possible_is_an_error(tiny, start, over, message):
     config = tiny()
     with pytest.raises(UserError, match=message):
         sweep(config, initial_state(config), over, Effort(start=start))
+
+
+def test_contexts_are_sampled_to_a_precision(polarized):
+    effort = Effort(walkers=32, equilibration=20, samples=20, observables=("energy",))
+    rough = sweep(*polarized, {"moire_depth": [0.7, 1.6]}, effort, exact=False)
+    target = 0.6 * float(rough["energy_error"].min())
+    fine = sweep(*polarized, {"moire_depth": [0.7, 1.6]}, effort._replace(target_error=target), exact=False)
+    assert np.all(fine["energy_error"].values < 1.3 * target)
+    difference = np.abs((fine["energy"] - rough["energy"]).values)
+    assert np.all(difference < 4 * np.hypot(fine["energy_error"].values, rough["energy_error"].values))
+    np.testing.assert_array_equal(fine["equilibration"], rough["equilibration"])
+    met = effort._replace(target_error=1e3)
+    np.testing.assert_array_equal(
+        sweep(*polarized, {"moire_depth": [0.7, 1.6]}, met, exact=False)["energy"], rough["energy"]
+    )

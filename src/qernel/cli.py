@@ -249,6 +249,9 @@ def sweep(
     ] = Effort().equilibration,
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
     moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
+    target_error: Annotated[
+        float | None, Parameter(help="Sample on until the energy's error is below this, in meV per electron.")
+    ] = None,
     start: Annotated[
         str, Parameter(help=f"Where walkers come from: {'; '.join(f'{k}, {v}' for k, v in STARTS.items())}.")
     ] = Effort().start,
@@ -270,6 +273,8 @@ def sweep(
     values = dict(_parse_range(text) for text in over or [])
     if min(walkers, samples) < 2 or equilibration < 0 or moves < 1:
         raise UserError("sweep needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
+    if target_error is not None and target_error <= 0:
+        raise UserError("sweep needs a target error above 0 meV per electron")
     processes.join()
     this = _open(run)
     effort = Effort(
@@ -280,6 +285,7 @@ def sweep(
         seed=seed,
         observables=(*Effort().observables, *(measure or [])),
         start=start,
+        target_error=target_error,
     )
     with console.status("measuring ...") as status:
         data, path = sweep_run(

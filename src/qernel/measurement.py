@@ -4,6 +4,7 @@ Equilibration comes in blocks. It ends at a context when the walkers' potential 
 between the last block and the one before by more than three standard errors, or after ten blocks.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ class Effort(NamedTuple):
     moves: int = 4
     seed: int = 1
     observables: tuple[str, ...] = DEFAULT_OBSERVABLES
+    target_error: float | None = None  # of the energy, meV per electron; for it samples may be more
     start: str = "nearest"  # where walkers come from, see `qernel.sweep.STARTS`
 
 
@@ -61,6 +63,12 @@ class Measurement:
         self._sample = make_sampling(hamiltonian, mesh, effort.moves, dtype, microbatch)
         self._observe = eqx.filter_jit(self._make_observe(mesh))
         self._potential = eqx.filter_jit(self._potential_energies)
+
+    def longer(self, samples: int) -> "Measurement":
+        """The same compiled functions, for so many samples without equilibration."""
+        other = copy.copy(self)
+        other.effort = self.effort._replace(samples=samples, equilibration=0)
+        return other
 
     def __call__(
         self, model: Wavefunction, walkers: Walkers, contexts: Float[np.ndarray, "context parameter"], key

@@ -7,6 +7,7 @@ swept parameter; energies are in meV per electron and every mean comes with its 
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -34,7 +35,8 @@ STARTS = {
 }
 
 _GROUP = 8  # contexts measured together
-_START = 10**6  # names the stream of random numbers that walkers start from
+_START, _AGAIN = 10**6, 10**7  # name the streams of random numbers of starts and of longer measurements
+_MOST = 400  # times as many samples, at most, for a precision asked for
 
 
 def context_grid(config: Config, over: Mapping[str, Sequence[float]]) -> np.ndarray:
@@ -67,13 +69,15 @@ def sweep(
 ) -> xarray.Dataset:
     """Measure the observables of `effort` at every combination of the values in `over`.
 
+    With a `target_error`, contexts whose energy is less precise are measured again, as long as it takes.
+
     With `exact`, systems that `exact_pair` treats get their exact energies beside the measured ones.
     `progress` is called with the number of contexts done and to do.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     _check_start(effort.start, hamiltonian, list(over))
     training = config.training
-    compiled = effort._replace(seed=0, start="nearest")  # which change nothing that is compiled
+    compiled = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code
     measurement = _measurement(hamiltonian, compiled, training.precision, training.microbatch)
     measured: list[Measured] = []
     backwards = effort.start == "down"
@@ -84,6 +88,11 @@ def sweep(
         measured += measurement(state.model, walkers, contexts, key)
         progress(min(len(measured), len(grid)), len(grid))
     measured = measured[: len(grid)][:: -1 if backwards else 1]
+    if effort.target_error is not None:
+        measured = [
+            _to_precision(measurement, state, context, each, effort)
+            for context, each in zip(grid, measured, strict=True)
+        ]
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
@@ -92,6 +101,26 @@ def sweep(
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
     return sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
+
+
+def _to_precision(
+    measurement: Measurement, state: TrainingState, context: np.ndarray, found: Measured, effort: Effort
+) -> Measured:
+    """`found`, or where its energy's error exceeds the target a longer measurement by the same walkers.
+
+    Errors fall as 1/sqrt(samples); a tenth more is taken because the first one is an estimate.
+    """
+    assert effort.target_error is not None
+    excess = (float(np.asarray(found.results["energy"].error)) / effort.target_error) ** 2
+    if excess <= 1:
+        return found
+    samples = math.ceil(effort.samples * min(1.1 * excess, _MOST))
+    width = jnp.full(1, found.width, found.electrons.dtype)
+    key = jax.random.fold_in(jax.random.key(effort.seed), _AGAIN)
+    walkers = Walkers(jnp.asarray(found.electrons)[None], width)
+    (again,) = measurement.longer(samples)(state.model, walkers, context[None], key)
+    kept = {name: found.results[name] for name in ("drift", "equilibration")}
+    return again._replace(results=again.results | kept)
 
 
 @functools.lru_cache(maxsize=4)
