@@ -98,7 +98,9 @@ class Measurement:
             for c, each in enumerate(sums)
         ]
 
-    def _equilibrate(self, model: Wavefunction, walkers: Walkers, points: Array, key: PRNGKeyArray):
+    def _equilibrate(
+        self, model: Wavefunction, walkers: Walkers, points: Array, key: PRNGKeyArray
+    ) -> tuple[Walkers, np.ndarray, np.ndarray]:
         """Walkers, largest drift and number of samples thrown away (context), see the top of this file.
 
         A context that has come to rest stays as it is while others go on.
@@ -113,7 +115,7 @@ class Measurement:
             for index in range(number * block, (number + 1) * block):
                 moved, _ = self._sample(model, moved, points, jax.random.fold_in(key, index))
                 total = total + gather(self._potential(moved.electrons, points))
-            walkers = _where(moving, moved, walkers)
+            walkers = moved if moving.all() else _where(moving, moved, walkers)
             thrown_away += np.where(moving, block, 0)
             means = total / block
             if number > 0:

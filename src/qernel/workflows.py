@@ -222,7 +222,8 @@ def _start_from(name: str, config: Config, state: TrainingState) -> tuple[Traini
     try:
         model, tensors = transfer(state.model, source.model, *families)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
-        hint = "; to stay at fixed parameters use training.within" if run.config().contexts else ""
+        fixed = run.config().contexts and not config.contexts
+        hint = "; to stay at fixed parameters use training.within" if fixed else ""
         raise UserError(f"training.start = '{name}' has another architecture: {error}{hint}") from None
     return eqx.tree_at(lambda s: s.model, state, model), tensors
 
