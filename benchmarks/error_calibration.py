@@ -34,8 +34,8 @@ OVERRIDES = ("electrons=[1,0]", "cells=1", "filling=1", "precision=float64", "tw
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=400)
-    parser.add_argument("--walkers", type=int, default=64)
-    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--walkers", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=60)
     parser.add_argument("--moves", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
