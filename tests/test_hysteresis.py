@@ -48,6 +48,21 @@ def test_what_has_no_error_bar_does_not_count():
     assert not memory(data)[1].found
 
 
+def test_a_point_that_is_not_a_number_hides_nothing():
+    data = sweeps(0.3)
+    data["energy"][0, 1] = np.nan
+    (energy, _) = memory(data)
+    assert energy.found
+    assert energy.where == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize("option", ["--walkers", "--samples"])
+def test_too_little_effort_is_refused(tiny_file, tmp_path, capsys, option):
+    with pytest.raises(SystemExit):
+        main(["hysteresis", "six-over-depth", "--over", "moire_depth=1", option, "1"])
+    assert "needs walkers >= 2, samples >= 2" in capsys.readouterr().err
+
+
 def test_the_command_compares_all_starts(tiny_file, tmp_path, capsys):
     run = str(tmp_path / "run")
     train = ["train", tiny_file, "electrons=[2,0]", "twist_1=0", "twist_2=0", "--out", run]

@@ -25,6 +25,15 @@ def test_fine_tuning_in_a_part_of_the_range_keeps_several_contexts(tiny):
     assert [stage.contexts for stage in new.training.stages] == [2]
 
 
+def test_parameters_that_are_not_named_keep_what_they_had(tiny):
+    both = tiny("contexts={moire_depth=[0.5,2.0],moire_phase=[20,50]}")
+    once = finetuned(both, "runs/tiny", {"moire_depth": (1.1, 1.1)}, 40)
+    assert [stage.contexts for stage in once.training.stages] == [2]
+    twice = finetuned(once, "runs/once", {"moire_phase": (30.0, 30.0)}, 40)
+    assert twice.trained == {"moire_depth": (1.1, 1.1), "moire_phase": (30.0, 30.0)}
+    assert [stage.contexts for stage in twice.training.stages] == [1]
+
+
 @pytest.mark.parametrize(
     ("at", "message"),
     [

@@ -30,12 +30,13 @@ from qernel.shipped import copy_model, find_run, shipped_model, shipped_models
 from qernel.successors import enlarged, finetuned
 from qernel.sweep import STARTS
 from qernel.tables import comparison_table, starts_table, sweep_table, with_error
-from qernel.transition import extrapolate
+from qernel.transition import Evidence, extrapolate
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 from qernel.workflows import (
     compare_runs,
     sweep_from_all_starts,
     sweep_run,
+    system_but_size,
     train_run,
     weigh_sources,
     write_sweep,
@@ -271,21 +272,19 @@ def sweep(
         Left out: one measurement at the system's own parameters.
     """
     values = dict(_parse_range(text) for text in over or [])
-    if min(walkers, samples) < 2 or equilibration < 0 or moves < 1:
-        raise UserError("sweep needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
-    if target_error is not None and target_error <= 0:
-        raise UserError("sweep needs a target error above 0 meV per electron")
     processes.join()
     this = _open(run)
-    effort = Effort(
-        walkers=walkers,
-        samples=samples,
-        equilibration=equilibration,
-        moves=moves,
-        seed=seed,
-        observables=(*Effort().observables, *(measure or [])),
-        start=start,
-        target_error=target_error,
+    effort = _checked(
+        Effort(
+            walkers=walkers,
+            samples=samples,
+            equilibration=equilibration,
+            moves=moves,
+            seed=seed,
+            observables=(*Effort().observables, *(measure or [])),
+            start=start,
+            target_error=target_error,
+        )
     )
     with console.status("measuring ...") as status:
         data, path = sweep_run(
@@ -324,7 +323,7 @@ def compare_command(
     if len(runs) < 2:
         raise UserError("compare needs two runs or more")
     values = dict(_parse_range(text) for text in over)
-    effort = Effort(walkers=walkers, samples=samples, seed=seed)
+    effort = _checked(Effort(walkers=walkers, samples=samples, seed=seed))
     with console.status("measuring ...") as status:
         sweeps = compare_runs(
             [_open(run) for run in runs],
@@ -372,7 +371,7 @@ def hysteresis(
     from qernel.report.hysteresis_section import write_hysteresis  # matplotlib is slow to import
 
     values = dict([_parse_range(over)])
-    effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed)
+    effort = _checked(Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed))
     this = _open(run)
     with console.status("measuring ...") as status:
         data = sweep_from_all_starts(
@@ -416,19 +415,25 @@ def transition(
 
     if not sources:
         raise UserError("transition needs a run or a sweep's file")
-    found = []
+    families: dict[str, list[Evidence]] = {}
     for name, data, evidence in weigh_sources(sources, seed):
         console.print(f"{name}: {len(data[evidence.parameter])} contexts", highlight=False)
         console.print(transition_table(evidence))
         if evidence.sectors:
             console.print(momenta(evidence), highlight=False, soft_wrap=True)
         console.print(conclusion(evidence), highlight=False, soft_wrap=True)
-        console.print(f"wrote {write_transition(data, evidence, out)}", highlight=False, soft_wrap=True)
-        found += [evidence] if evidence.transition else []
-    if len({evidence.electrons for evidence in found}) > 1:
-        limit = extrapolate([(e.electrons, e.transition.value, e.transition.within_68) for e in found])
-        at = with_error(limit.value, limit.error)
-        console.print(f"straight line in 1/N, to infinitely many electrons: {at}", highlight=False)
+        if evidence.breaks:
+            console.print(f"wrote {write_transition(data, evidence, out)}", highlight=False, soft_wrap=True)
+        if evidence.transition:
+            families.setdefault(system_but_size(data), []).append(evidence)
+    for found in families.values():
+        if len({evidence.electrons for evidence in found}) > 1:
+            places = [
+                (e.electrons, e.transition.value, e.transition.within_68) for e in found if e.transition
+            ]
+            limit = extrapolate(places)
+            at = with_error(limit.value, limit.error)
+            console.print(f"straight line in 1/N, to infinitely many electrons: {at}", highlight=False)
 
 
 @app.command
@@ -622,6 +627,15 @@ def _parse_range(text: str) -> tuple[str, list[float]]:
         raise UserError(
             f"--over {text}: write name=start:stop:count or name=value,value,..., e.g. moire_depth=0.5:1.5:21"
         ) from None
+
+
+def _checked(effort: Effort) -> Effort:
+    """`effort`, or a UserError where nothing could be measured by it."""
+    if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
+        raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
+    if effort.target_error is not None and not effort.target_error > 0:
+        raise UserError("the target error has to be above 0 meV per electron")
+    return effort
 
 
 def _parse_place(text: str) -> tuple[str, tuple[float, float]]:

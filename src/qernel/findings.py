@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from qernel.tables import with_error
+from qernel.transition.curves import SHARP
 from qernel.transition.decision import Break, Interval
 from qernel.transition.evidence import Evidence
 
@@ -14,7 +15,7 @@ def transition_table(evidence: Evidence) -> Table:
         table.add_column(name, no_wrap=True)
     for variable, found in evidence.breaks.items():
         places = map(_interval, (found.within_68, found.within_95))
-        smooth = "nothing fits" if found.curved else found.smooth
+        smooth = "nothing fits" if _nothing_fits(found) else found.smooth
         row = (f"{found.kind} {_size(found)}", *places) if found.found else (f"none: {smooth}", "", "")
         table.add_row(sign(variable), *row, f"{found.p_value:.1%}")
     if evidence.peak:
@@ -41,15 +42,23 @@ def momenta(evidence: Evidence) -> str:
 
 def conclusion(evidence: Evidence) -> str:
     """One sentence: where the transition is, or that none was found and why."""
-    interaction, parameter = evidence.breaks["coulomb"], evidence.parameter
-    if evidence.transition:
+    interaction, parameter = evidence.breaks.get("coulomb"), evidence.parameter
+    if interaction is None:
+        return "no transition found: the interaction energy has no error bars"
+    if interaction.found:
         unit = "meV per electron" if interaction.kind == "jump" else f"meV per unit of {parameter}"
         return (
             f"transition found: the interaction energy has a {interaction.kind} ({_size(interaction)} {unit})"
             f" at {parameter} {_interval(interaction.within_68)}, 95%: {_interval(interaction.within_95)}"
         )
-    why = "neither branches nor a smooth curve fit" if interaction.curved else f"{interaction.smooth} fits"
+    fits = f"{interaction.smooth} fits"
+    why = "neither branches nor a smooth curve fit" if _nothing_fits(interaction) else fits
     return f"no transition found in the interaction energy: {why}"
+
+
+def _nothing_fits(found: Break) -> bool:
+    """Whether branches describe the points best of all curves, and still miss them systematically."""
+    return found.curved and min(found.bic, key=lambda kind: found.bic[kind]) in SHARP
 
 
 def sign(variable: str) -> str:

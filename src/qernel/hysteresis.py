@@ -42,24 +42,26 @@ def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
 def memory(data: xarray.Dataset) -> list[Memory]:
     """For every variable whether starts disagree, by chi squared about their mean at every context.
 
-    `data` is as made by `by_start`, over one parameter. The probability is that of the least likely context,
-    times the number of contexts.
+    `data` is as made by `by_start`, over one parameter; what has no error bar does not count. The probability is
+    that of the least likely context, times the number of contexts.
     """
     (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
     found = []
     for name in (name for name in VARIABLES if name in data):
         values, errors = (data[each].transpose("start", parameter).values for each in (name, f"{name}_error"))
-        weights = np.where(errors > 0, errors, np.inf) ** -2.0
-        total = np.maximum(weights.sum(axis=0), 1e-300)
-        centre = (weights * values).sum(axis=0) / total
-        chances = chi2.sf((weights * (values - centre) ** 2).sum(axis=0), len(values) - 1)
+        known = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
+        values, weights = np.where(known, values, 0.0), np.where(known, errors, np.inf) ** -2.0
+        centre = (weights * values).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-300)
+        freedom = known.sum(axis=0) - 1
+        chances = chi2.sf((weights * (values - centre) ** 2).sum(axis=0), np.maximum(freedom, 1))
+        chances = np.where(freedom > 0, chances, 1.0)
         worst = int(chances.argmin())
         found.append(
             Memory(
                 name,
                 float(min(1.0, chances[worst] * len(chances))),
                 float(data[parameter][worst]),
-                float(np.ptp(values[:, worst])),
+                float(np.ptp(values[known[:, worst], worst])) if freedom[worst] > 0 else 0.0,
             )
         )
     return found

@@ -91,7 +91,7 @@ class Measurement:
         return [
             Measured(
                 self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings))
-                | _about_walkers(float(mean_acceptance[c]), float(drift[c]), int(thrown_away[c])),
+                | self._about_walkers(float(mean_acceptance[c]), float(drift[c]), int(thrown_away[c])),
                 np.asarray(walkers.electrons[c]),
                 float(walkers.width[c]),
             )
@@ -160,6 +160,15 @@ class Measurement:
             found |= observable.results(sums[name], couplings)
         return found
 
+    def _about_walkers(self, acceptance: float, drift: float, thrown_away: int) -> dict[str, Result]:
+        numbers = {
+            "acceptance": (acceptance, "acceptance of the moves"),
+            "drift": (drift, "drift at the end of equilibration, in standard errors"),
+            "equilibration": (thrown_away, "samples thrown away for equilibration"),
+            "samples": (self.effort.samples, "samples of each walker"),
+        }
+        return {name: Result(np.asarray(value), None, "1", text) for name, (value, text) in numbers.items()}
+
 
 def _block(effort: Effort) -> int:
     """Samples in a block of equilibration."""
@@ -176,16 +185,6 @@ def _largest_drift(change: Float[np.ndarray, "context walker term"]) -> Float[np
 def _where(condition: Bool[Array, " context"], yes: Walkers, no: Walkers) -> Walkers:
     """`yes` at the contexts where the condition holds, else `no`."""
     return jax.tree.map(lambda a, b: jax.vmap(jnp.where)(condition, a, b), yes, no)
-
-
-def _about_walkers(acceptance: float, drift: float, thrown_away: int) -> dict[str, Result]:
-    return {
-        "acceptance": Result(np.asarray(acceptance), None, "1", "acceptance of the moves"),
-        "drift": Result(
-            np.asarray(drift), None, "1", "drift at the end of equilibration, in standard errors"
-        ),
-        "equilibration": Result(np.asarray(thrown_away), None, "1", "samples thrown away for equilibration"),
-    }
 
 
 def make_observables(hamiltonian: Hamiltonian, names: Sequence[str]) -> dict[str, Observable]:

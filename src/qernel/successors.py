@@ -19,11 +19,12 @@ def finetuned(
 
     Raises UserError for a parameter that does not vary, a value outside its range, or what `overrides` ask.
     """
-    tree = config.model_dump(exclude_none=True)
-    contexts = 1 if all(low == high for low, high in at.values()) else config.training.stages[-1].contexts
+    tree, within = config.model_dump(exclude_none=True), config.training.within | dict(at)
+    one = all(name in within and within[name][0] == within[name][1] for name in config.contexts)
+    contexts = 1 if one else config.training.stages[-1].contexts
     tree["training"] |= {
         "start": start,
-        "within": dict(at),
+        "within": within,
         "stages": [{"steps": steps, "contexts": contexts}],
     }
     tree["optimizer"] |= _FINE

@@ -89,9 +89,10 @@ def sweep(
         progress(min(len(measured), len(grid)), len(grid))
     measured = measured[: len(grid)][:: -1 if backwards else 1]
     if effort.target_error is not None:
+        again = jax.random.split(jax.random.fold_in(jax.random.key(effort.seed), _AGAIN), len(grid))
         measured = [
-            _to_precision(measurement, state, context, each, effort)
-            for context, each in zip(grid, measured, strict=True)
+            _to_precision(measurement, state, context, each, effort, key)
+            for context, each, key in zip(grid, measured, again, strict=True)
         ]
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
@@ -104,7 +105,12 @@ def sweep(
 
 
 def _to_precision(
-    measurement: Measurement, state: TrainingState, context: np.ndarray, found: Measured, effort: Effort
+    measurement: Measurement,
+    state: TrainingState,
+    context: np.ndarray,
+    found: Measured,
+    effort: Effort,
+    key: PRNGKeyArray,
 ) -> Measured:
     """`found`, or where its energy's error exceeds the target a longer measurement by the same walkers.
 
@@ -112,11 +118,10 @@ def _to_precision(
     """
     assert effort.target_error is not None
     excess = (float(np.asarray(found.results["energy"].error)) / effort.target_error) ** 2
-    if excess <= 1:
+    if not excess > 1:  # precise enough, or not a number
         return found
     samples = math.ceil(effort.samples * min(1.1 * excess, _MOST))
     width = jnp.full(1, found.width, found.electrons.dtype)
-    key = jax.random.fold_in(jax.random.key(effort.seed), _AGAIN)
     walkers = Walkers(jnp.asarray(found.electrons)[None], width)
     (again,) = measurement.longer(samples)(state.model, walkers, context[None], key)
     kept = {name: found.results[name] for name in ("drift", "equilibration")}

@@ -173,25 +173,44 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xar
 def read_sweep(source: Path) -> xarray.Dataset:
     """A sweep's file, or the newest sweep of a run along one parameter that may show a transition.
 
+    Of a run those count whose walkers came from training; where walkers came from elsewhere, as in
+    `sweep_from_all_starts`, what is seen may be theirs. Files that cannot be read are passed over.
+
     Raises UserError where there is none.
     """
     if source.is_dir():
-        files = sorted(Run(source).sweep_directory.glob("*.nc"), reverse=True)
-        sweeps = (xarray.load_dataset(file, engine="scipy") for file in files)
-        found = next((data for data in sweeps if may_show_transition(data)), None)
-        if found is None:
-            raise UserError(
-                f"{source} has no sweep over one parameter with {LEAST_POINTS} contexts or more:"
-                f" make one with qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}"
-            )
-        return found
-    try:
-        data = xarray.load_dataset(source, engine="scipy")
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{source} is neither a run nor a sweep ({error})") from None
+        for file in sorted(Run(source).sweep_directory.glob("*.nc"), reverse=True):
+            data = _load(file)
+            if data is not None and may_show_transition(data) and data.attrs["walkers_from"] == "nearest":
+                return data
+        raise UserError(
+            f"{source} has no sweep over one parameter with {LEAST_POINTS} contexts or more:"
+            f" make one with qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}"
+        )
+    data = _load(source)
+    if data is None:
+        raise UserError(f"{source} is neither a run nor a sweep")
     if not may_show_transition(data):
         raise UserError(f"{source} is no sweep over one parameter with {LEAST_POINTS} contexts or more")
     return data
+
+
+def _load(path: Path) -> xarray.Dataset | None:
+    """A netCDF file's dataset; None if it cannot be read."""
+    try:
+        return xarray.load_dataset(path, engine="scipy")
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def system_but_size(data: xarray.Dataset) -> str:
+    """What sweeps of several sizes of one system share: all parameters, the swept ones, and the filling."""
+    size = ("system_electrons", "system_cells", "system_supercell")
+    rest = {
+        name: value for name, value in data.attrs.items() if name.startswith("system_") and name not in size
+    }
+    filling = data.attrs["electrons"] / data.attrs["moire_cells"]
+    return f"{data['energy'].dims} {filling:.9g} {sorted(rest.items())}"
 
 
 def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> Path:

@@ -95,6 +95,26 @@ def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():
     assert np.std(again) == pytest.approx(limit.error, rel=0.06)
 
 
+def test_points_without_error_bars_do_not_count():
+    data = make_sweep()
+    data["coulomb"][3] = np.nan
+    data["force_moire_depth_error"][:] = 0.0  # constant, or of one electron
+    evidence = weigh(data)
+    assert evidence.transition.within_68[0] <= 1.07 <= evidence.transition.within_68[1]
+    assert set(evidence.breaks) == {"coulomb", "bragg_sqrt3"}
+    data["coulomb_error"][:11] = 0.0
+    evidence = weigh(data)
+    assert evidence.transition is None
+    assert conclusion(evidence) == "no transition found: the interaction energy has no error bars"
+
+
+@pytest.mark.parametrize("amplitude", [1.0, 10.0])
+def test_a_crossover_that_fits_is_said_to_fit(amplitude):
+    data = make_sweep(None, peak=False)
+    data["coulomb"] = data["coulomb"] + amplitude * np.tanh((data["moire_depth"] - 1.1) / 0.2)
+    assert conclusion(weigh(data)) == "no transition found in the interaction energy: rounded jump fits"
+
+
 def write(data, path):
     data.to_netcdf(path, engine="scipy")
     return str(path)
@@ -114,6 +134,27 @@ def test_the_command_says_where_draws_it_and_overwrites_nothing(tmp_path, capsys
     content = json.loads((tmp_path / "out" / "transition-002.json").read_text())
     assert content["electrons"] == 18
     assert content["breaks"]["coulomb"]["kind"] == "jump"
+
+
+def test_only_sizes_of_one_system_are_extrapolated(tmp_path, capsys):
+    other = make_sweep(1.07, electrons=18)
+    other.attrs["system_dielectric_constant"] = 10.0
+    files = [write(make_sweep(1.12), tmp_path / "six.nc"), write(other, tmp_path / "eighteen.nc")]
+    main(["transition", *files, "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
+    assert printed.count("transition found") == 2
+    assert "1/N" not in printed
+
+
+def test_of_a_run_the_newest_sweep_from_trained_walkers_counts(tmp_path, capsys):
+    folder = tmp_path / "run" / "sweeps"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "config.toml").write_text(load_config("six-over-depth").to_toml())
+    write(make_sweep(1.07), folder / "sweep-001.nc")
+    write(make_sweep(None).assign_attrs(walkers_from="crystal"), folder / "sweep-002.nc")
+    (folder / "sweep-003.nc").write_text("damaged")
+    main(["transition", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    assert "transition found: the interaction energy has a jump" in capsys.readouterr().out
 
 
 def test_a_crossover_is_no_transition(tmp_path, capsys):

@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
 
 
 class Accumulator:
-    """Samples of one quantity, taken in step by step; what is kept does not grow with a walker's samples.
+    """Samples of one quantity, taken in step by step; of each, only the average over walkers is kept.
 
     The error is the scatter of the walkers' time averages over sqrt(walkers). It needs no model of the
     autocorrelation within a walker. That walkers are independent of each other is checked: the average
@@ -132,7 +132,7 @@ def skewness_factor(values: np.ndarray) -> np.ndarray:
 
     Where no outlier was drawn, a mean of positively skewed values is too low *and* its error too small. To
     first order in 1/walkers, with skewness g and excess kurtosis k, intervals of z errors miss by 2 phi(z)/n
-    times (g^2/18)(z^5 + 2z^3 - 3z) - (k/12)(z^3 - 3z) + (z^3 + 3z)/4 (Hall, The Bootstrap and Edgeworth
+    times (g^2/18)(z^5 + 2z^3 - 3z) - (k/12)(z^3 - 3z) + (z^3 + z)/4 (Hall, The Bootstrap and Edgeworth
     Expansion, Springer 1992, section 2.6).
     """
     z, count = 1.96, len(values)
@@ -142,7 +142,7 @@ def skewness_factor(values: np.ndarray) -> np.ndarray:
     skewness = np.mean(centred**3, axis=0) / unit**1.5
     kurtosis = np.mean(centred**4, axis=0) / unit**2 - 3.0
     lacking = skewness**2 / 18 * (z**5 + 2 * z**3 - 3 * z) - kurtosis / 12 * (z**3 - 3 * z)
-    return 1.0 + np.maximum(lacking + (z**3 + 3 * z) / 4, 0.0) / (count * z)
+    return 1.0 + np.maximum(lacking + (z**3 + z) / 4, 0.0) / (count * z)
 
 
 def series_estimate(series: np.ndarray) -> tuple[float, float]:

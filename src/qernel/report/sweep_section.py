@@ -73,8 +73,8 @@ def _curves(
         figures.sweep_interaction(data, ranges, flagged),
         columns(data, ["coulomb", "coulomb_error", "exact_coulomb", "exact_uncertainty"]),
     )
-    if may_show_transition(data):
-        yield transition_figure(data, weigh(data), f"{name}-transition", folder)
+    if may_show_transition(data) and (evidence := weigh(data)).breaks:
+        yield transition_figure(data, evidence, f"{name}-transition", folder)
     others = [component for component in component_names(data) if component != "coulomb"]
     variables = [variable for each in others for variable in (each, f"{each}_error", f"exact_{each}")]
     yield publish_figure(

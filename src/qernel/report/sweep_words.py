@@ -34,9 +34,12 @@ def setting(data: xarray.Dataset) -> str:
             parameters.append(f"{symbol(name)} = {low:g} to {with_unit(name, high)}")
         elif low or not name.startswith("twist"):
             parameters.append(f"{symbol(name)} = {with_unit(name, low)}")
+    samples = f"{attrs['samples']}"
+    if "samples" in data and data["samples"].max() > attrs["samples"]:
+        samples = f"{int(data['samples'].min())} to {int(data['samples'].max())}"
     return (
         f"{attrs['electrons']} electrons in {attrs['moire_cells']} moiré cells, {', '.join(parameters)}; "
-        f"{attrs['walkers_per_context']} walkers × {attrs['samples']} samples per context"
+        f"{attrs['walkers_per_context']} walkers × {samples} samples per context"
     )
 
 

@@ -1,7 +1,8 @@
 """Start training from another wavefunction: a neighbouring family, another sector, more electrons.
 
-Every tensor is mapped by what it means. Features, attention, experts and modulation are the same functions
-in every system, and are copied. What belongs to the source's system is adapted:
+Every tensor is mapped by what it means. Features, experts and modulation are the same functions in every
+system, and are copied; so is the attention, whose rotations follow the supercell. What belongs to the
+source's system is adapted:
 
 - the context's first layer, so that the network is the same function of the laboratory parameters where
   ranges differ, where a parameter varies that the source held fixed (the network does not depend on it
@@ -122,7 +123,7 @@ def _context(model: Ansatz, source: Ansatz, family: Family, source_family: Famil
     ours, theirs = model.context, source.context
     if ours is None or theirs is None:
         return ours, NEW
-    if family.ranges == source_family.ranges:
+    if family.ranges == source_family.ranges or ours.output.weight.shape != theirs.output.weight.shape:
         return theirs, COPIED
     weight, bias = np.zeros(ours.hidden.weight.shape), np.array(theirs.hidden.bias, float)
     places = {name: i for i, name in enumerate(family.names)}

@@ -37,7 +37,7 @@ class Evidence(NamedTuple):
     cells: int
     range: tuple[float, float]
     points: int
-    breaks: dict[str, Break]  # by variable, the interaction energy first
+    breaks: dict[str, Break]  # by variable, the interaction energy first; none without error bars
     peak: Peak | None  # of the fidelity susceptibility
     sectors: tuple[Sector, Sector] | None  # at the lowest and at the highest value of the parameter
     crossings: list[Crossing]
@@ -45,8 +45,8 @@ class Evidence(NamedTuple):
     @property
     def transition(self) -> Break | None:
         """The break of the interaction energy, if there is one."""
-        interaction = self.breaks["coulomb"]
-        return interaction if interaction.found else None
+        interaction = self.breaks.get("coulomb")
+        return interaction if interaction and interaction.found else None
 
     def as_dict(self) -> dict:
         """For JSON."""
@@ -65,12 +65,14 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
     (parameter,) = (str(dim) for dim in data["energy"].dims)
     x, breaks = data[parameter].values, {}
     for variable in (name.format(parameter) for name in BREAKING):
-        if variable in data:
-            breaks[variable] = locate(x, *_with_error(data, variable), seed=seed)
+        here, values, errors = _measured(data, variable)
+        if len(here) >= LEAST_POINTS:
+            breaks[variable] = locate(here, values, errors, seed=seed)
     susceptibility, peak = f"susceptibility_{parameter}", None
     # Between models of different sectors nothing was measured of how one turns into the other.
-    if susceptibility in data and "model" not in data.coords:
-        peak = locate_peak(x, *_with_error(data, susceptibility), seed=seed)
+    if "model" not in data.coords:
+        here, values, errors = _measured(data, susceptibility)
+        peak = locate_peak(here, values, errors, seed=seed) if len(here) >= LEAST_POINTS else None
     return Evidence(
         parameter,
         int(data.attrs["electrons"]),
@@ -105,8 +107,15 @@ def extrapolate(places: Sequence[tuple[int, float, Interval]]) -> Extrapolation:
     return Extrapolation(float(value), float(np.sqrt(covariance[0, 0])), float(slope))
 
 
-def _with_error(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return data[name].values.astype(float), data[f"{name}_error"].values.astype(float)
+def _measured(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parameter, values and errors of a variable, where it is known with an error; empty if not at all."""
+    if name not in data:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    (parameter,) = data[name].dims
+    columns = (data[parameter], data[name], data[f"{name}_error"])
+    x, values, errors = (column.values.astype(float) for column in columns)
+    known = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
+    return x[known], values[known], errors[known]
 
 
 def _sector(data: xarray.Dataset, index: int) -> Sector:
