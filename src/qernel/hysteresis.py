@@ -42,8 +42,8 @@ def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
 def memory(data: xarray.Dataset) -> list[Memory]:
     """For every variable whether starts disagree, by chi squared about their mean at every context.
 
-    `data` is as made by `by_start`, over one parameter; what has no error bar does not count. The probability is
-    that of the least likely context, times the number of contexts.
+    `data` is as made by `by_start`, over one parameter; what has no error bar does not count. The probability
+    is that of the least likely context, times the number of contexts.
     """
     (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
     found = []

@@ -36,7 +36,7 @@ STARTS = {
 
 _GROUP = 8  # contexts measured together
 _START, _AGAIN = 10**6, 10**7  # name the streams of random numbers of starts and of longer measurements
-_MOST = 400  # times as many samples, at most, for a precision asked for
+_MOST, _ATTEMPTS = 400, 4  # times as many samples and measurements, at most, for a precision asked for
 
 
 def context_grid(config: Config, over: Mapping[str, Sequence[float]]) -> np.ndarray:
@@ -112,20 +112,24 @@ def _to_precision(
     effort: Effort,
     key: PRNGKeyArray,
 ) -> Measured:
-    """`found`, or where its energy's error exceeds the target a longer measurement by the same walkers.
+    """`found`, or where its energy's error exceeds the target longer measurements by the same walkers.
 
-    Errors fall as 1/sqrt(samples); a tenth more is taken because the first one is an estimate.
+    Errors fall as 1/sqrt(samples); a tenth more is taken because an error is an estimate. Each measurement
+    stands for itself: adding those that happened to be imprecise would bias the mean of skewed energies.
     """
     assert effort.target_error is not None
-    excess = (float(np.asarray(found.results["energy"].error)) / effort.target_error) ** 2
-    if not excess > 1:  # precise enough, or not a number
-        return found
-    samples = math.ceil(effort.samples * min(1.1 * excess, _MOST))
-    width = jnp.full(1, found.width, found.electrons.dtype)
-    walkers = Walkers(jnp.asarray(found.electrons)[None], width)
-    (again,) = measurement.longer(samples)(state.model, walkers, context[None], key)
+    samples, latest = effort.samples, found
+    for attempt in range(_ATTEMPTS):
+        excess = (float(np.asarray(latest.results["energy"].error)) / effort.target_error) ** 2
+        if not excess > 1 or samples == _MOST * effort.samples:  # not a number is not precise, nor will it be
+            break
+        samples = min(math.ceil(1.1 * excess * samples), _MOST * effort.samples)
+        width = jnp.full(1, latest.width, latest.electrons.dtype)
+        walkers = Walkers(jnp.asarray(latest.electrons)[None], width)
+        again = measurement.longer(samples)
+        (latest,) = again(state.model, walkers, context[None], jax.random.fold_in(key, attempt))
     kept = {name: found.results[name] for name in ("drift", "equilibration")}
-    return again._replace(results=again.results | kept)
+    return latest._replace(results=latest.results | kept)
 
 
 @functools.lru_cache(maxsize=4)

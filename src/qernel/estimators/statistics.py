@@ -142,7 +142,7 @@ def skewness_factor(values: np.ndarray) -> np.ndarray:
     skewness = np.mean(centred**3, axis=0) / unit**1.5
     kurtosis = np.mean(centred**4, axis=0) / unit**2 - 3.0
     lacking = skewness**2 / 18 * (z**5 + 2 * z**3 - 3 * z) - kurtosis / 12 * (z**3 - 3 * z)
-    return 1.0 + np.maximum(lacking + (z**3 + z) / 4, 0.0) / (count * z)
+    return np.asarray(1.0 + np.maximum(lacking + (z**3 + z) / 4, 0.0) / (count * z))
 
 
 def series_estimate(series: np.ndarray) -> tuple[float, float]:
