@@ -8,15 +8,15 @@ import pytest
 from qernel.config import Stage
 from qernel.training.contexts import draw_contexts, is_redraw, reassign, stage_at
 
-DEPTH = (("moire_depth", 0.5, 2.0),)
-PLANE = (("moire_depth", 0.5, 2.0), ("twist_1", -0.5, 0.5))
+DEPTH = ((0.5, 2.0),)
+PLANE = ((0.5, 2.0), (-0.5, 0.5))
 
 
 @pytest.mark.parametrize("count", [1, 4, 16])
 def test_every_stratum_is_used_once_in_each_parameter(count):
     draw = draw_contexts(PLANE, count, seed=3, step=500)
     assert draw.shape == (count, 2)
-    for column, (_, low, high) in zip(draw.T, PLANE, strict=True):
+    for column, (low, high) in zip(draw.T, PLANE, strict=True):
         strata = np.floor((column - low) / (high - low) * count).astype(int)
         assert sorted(strata) == list(range(count))
 
@@ -31,6 +31,10 @@ def test_draws_fill_the_range_evenly():
     counts, _ = np.histogram(draws, bins=10, range=(0.5, 2.0))
     # Stratified: at most binomial fluctuations about 800
     assert np.all(abs(counts - 800) < 5 * np.sqrt(800))
+
+
+def test_a_value_is_drawn_as_it_is():
+    np.testing.assert_array_equal(draw_contexts(((1.05, 1.05), (0.0, 1.0)), 3, 0, 0)[:, 0], [1.05] * 3)
 
 
 def test_draws_depend_on_seed_and_step_alone():
