@@ -181,7 +181,9 @@ def read_sweep(source: Path) -> xarray.Dataset:
     if source.is_dir():
         for file in sorted(Run(source).sweep_directory.glob("*.nc"), reverse=True):
             data = _load(file)
-            if data is not None and may_show_transition(data) and data.attrs["walkers_from"] == "nearest":
+            if data is None or not may_show_transition(data):
+                continue
+            if data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
                 return data
         raise UserError(
             f"{source} has no sweep over one parameter with {LEAST_POINTS} contexts or more:"

@@ -150,7 +150,9 @@ def test_of_a_run_the_newest_sweep_from_trained_walkers_counts(tmp_path, capsys)
     folder = tmp_path / "run" / "sweeps"
     folder.mkdir(parents=True)
     (tmp_path / "run" / "config.toml").write_text(load_config("six-over-depth").to_toml())
-    write(make_sweep(1.07), folder / "sweep-001.nc")
+    older = make_sweep(1.07)
+    del older.attrs["walkers_from"]
+    write(older, folder / "sweep-001.nc")
     write(make_sweep(None).assign_attrs(walkers_from="crystal"), folder / "sweep-002.nc")
     (folder / "sweep-003.nc").write_text("damaged")
     main(["transition", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
