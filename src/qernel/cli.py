@@ -23,6 +23,7 @@ from qernel.estimators import OBSERVABLES
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
+from qernel.plan import advice, device_memory, plan_table, plans, preferred
 from qernel.processes import by_first, has_others, is_first, is_loss, join, leave
 from qernel.progress import TrainingView
 from qernel.runs import Run
@@ -34,6 +35,7 @@ from qernel.transition import Evidence, extrapolate
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 from qernel.workflows import (
     compare_runs,
+    draw_diagram,
     sweep_from_all_starts,
     sweep_run,
     system_but_size,
@@ -155,6 +157,36 @@ def train(
     """
     run = Run(out or Path("runs") / Path(source).stem)
     _train(load_config(source, overrides), run, minutes, processes)
+
+
+@app.command
+def plan(
+    source: str,
+    /,
+    *overrides: str,
+    memory: Annotated[float | None, Parameter(help="GiB to stay within; the device's by default.")] = None,
+) -> None:
+    """Say what a training step will take in memory and time on this machine, and propose a microbatch.
+
+    Takes minutes: the step is compiled at three sizes of the microbatch, and one microbatch of each timed.
+
+    Parameters
+    ----------
+    source
+        A preset (see `qernel presets`) or a TOML file.
+    overrides
+        key=value, e.g. training.walkers=512 or electrons=[54,0].
+    """
+    config = load_config(source, overrides)
+    limit = device_memory() if memory is None else int(memory * 2**30)
+    _introduce(config)
+    with console.status("compiling ..."):
+        candidates = list(plans(config, limit))
+    console.print(plan_table(candidates))
+    chosen = preferred(candidates)
+    console.print(advice(chosen, config, limit), highlight=False, soft_wrap=True)
+    if chosen is None:
+        sys.exit(1)
 
 
 @app.command
@@ -434,6 +466,37 @@ def transition(
             limit = extrapolate(places)
             at = with_error(limit.value, limit.error)
             console.print(f"straight line in 1/N, to infinitely many electrons: {at}", highlight=False)
+
+
+@app.command
+def diagram(
+    *sources: Path,
+    along: Annotated[
+        str | None, Parameter(help="Parameter that cuts run along; the longer by default.")
+    ] = None,
+    seed: Annotated[int, Parameter(help="Seed of the resampling.")] = 0,
+    out: Path = Path("runs/diagrams"),
+) -> None:
+    """Draw a phase diagram over two parameters, with the transition line and its uncertainty.
+
+    Along one parameter the evidence of `qernel transition`, at every value of the other.
+
+    Parameters
+    ----------
+    sources
+        Runs, of which the newest sweep over two parameters counts, or such sweeps' files. Of several models
+        of one system the lowest counts at each context.
+    out
+        Where the numbers and the figure are written, as diagram-NNN.json, .png, .pdf and .csv.
+    """
+    from qernel.findings import diagram_table
+    from qernel.report.diagram_section import write_diagram  # matplotlib is slow to import
+
+    if not sources:
+        raise UserError("diagram needs a run or a sweep's file")
+    found = draw_diagram(sources, along, seed)
+    console.print(diagram_table(found))
+    console.print(f"wrote {write_diagram(found, out)}", highlight=False, soft_wrap=True)
 
 
 @app.command

@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from qernel.diagram import Diagram
 from qernel.tables import with_error
 from qernel.transition.curves import SHARP
 from qernel.transition.decision import Break, Interval
@@ -26,6 +27,23 @@ def transition_table(evidence: Evidence) -> Table:
     for crossing in evidence.crossings:
         at = with_error(crossing.value, crossing.error)
         table.add_row("energies", f"cross at {at}")
+    return table
+
+
+def diagram_table(diagram: Diagram) -> Table:
+    """A row for every cut: the jump or kink, where it is, where energies cross, momenta at the ends.
+
+    Places are values of the parameter that cuts run along.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in (diagram.across, "interaction", "68%", "crossing", "momenta"):
+        table.add_column(name, no_wrap=True)
+    for at, evidence in diagram.cuts:
+        found = evidence.transition
+        row = (f"{found.kind} {_size(found)}", _interval(found.within_68)) if found else ("no transition", "")
+        crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
+        ends = dict.fromkeys(str(sector.label) for sector in evidence.sectors or ())
+        table.add_row(f"{at:.4g}", *row, crossed, " to ".join(ends))
     return table
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from qernel.config import Config
 from qernel.estimators.statistics import series_estimate
-from qernel.tables import with_error
+from qernel.tables import duration, with_error
 from qernel.training.step import StepMetrics
 
 _WINDOW = 50  # steps that the printed means run over
@@ -65,7 +65,7 @@ class TrainingView:
         if step == begin:
             return "first step done"
         rate = (step - begin) / (time.monotonic() - began)
-        return f"{rate:.2f} steps/s  {_duration((self._config.training.steps - step) / rate)} left"
+        return f"{rate:.2f} steps/s  {duration((self._config.training.steps - step) / rate)} left"
 
     def _energies(self) -> list[tuple[float, float]]:
         series = np.array([metrics.energy for metrics in self._recent])
@@ -104,9 +104,3 @@ class TrainingView:
                 f"{latest.acceptance[index]:.2f}",
             )
         return table
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -21,6 +21,13 @@ def with_error(mean: float, error: float) -> str:
     return f"{mean:.{decimals}f}({digits})" if error < 1 else f"{mean:.{decimals}f}({error:.{decimals}f})"
 
 
+def duration(seconds: float) -> str:
+    """1:02:03, or 2:03 below an hour."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
 def sweep_table(data: xarray.Dataset) -> Table:
     """Energies with errors in meV per electron, and their distance from exact ones where known."""
     swept = [str(name) for name in data["energy"].dims]

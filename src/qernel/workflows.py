@@ -12,6 +12,7 @@ import xarray
 from qernel.batching import walker_mesh
 from qernel.comparison import compare, crossings, envelope
 from qernel.config import Config, UserError
+from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
 from qernel.measurement import Effort
@@ -161,8 +162,7 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xar
     systems: dict[str, dict[str, xarray.Dataset]] = {}
     for source in sources:
         data = read_sweep(source)
-        system = {name: value for name, value in data.attrs.items() if name.startswith("system_")}
-        systems.setdefault(str(sorted(system.items())), {})[str(source)] = data
+        systems.setdefault(_system(data), {})[str(source)] = data
     for sweeps in systems.values():
         lowest, crossed = next(iter(sweeps.values())), []
         if len(sweeps) > 1:
@@ -170,31 +170,51 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xar
         yield ", ".join(sweeps), lowest, weigh(lowest, crossed, seed=seed)
 
 
-def read_sweep(source: Path) -> xarray.Dataset:
-    """A sweep's file, or the newest sweep of a run along one parameter that may show a transition.
+def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagram:
+    """The phase diagram of one run, or of several models of one system at the same contexts.
+
+    Raises UserError where they are not.
+    """
+    sweeps = {str(source): read_sweep(source, parameters=2) for source in sources}
+    systems = {name: _system(data) for name, data in sweeps.items()}
+    if len(set(systems.values())) > 1:
+        raise UserError(f"{', '.join(sweeps)} are not models of one system")
+    return phase_diagram(sweeps, along, seed=seed)
+
+
+def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
+    """A sweep's file, or a run's newest sweep over so many parameters that may show a transition.
 
     Of a run those count whose walkers came from training; where walkers came from elsewhere, as in
     `sweep_from_all_starts`, what is seen may be theirs. Files that cannot be read are passed over.
 
     Raises UserError where there is none.
     """
+    number = "one parameter" if parameters == 1 else "two parameters"
+    wanted = f"sweep over {number} with {LEAST_POINTS} contexts or more"
     if source.is_dir():
         for file in sorted(Run(source).sweep_directory.glob("*.nc"), reverse=True):
             data = _load(file)
-            if data is None or not may_show_transition(data):
+            if data is None or not may_show_transition(data, parameters):
                 continue
             if data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
                 return data
+        second = " --over OTHER=START:STOP:7" if parameters == 2 else ""
         raise UserError(
-            f"{source} has no sweep over one parameter with {LEAST_POINTS} contexts or more:"
-            f" make one with qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}"
+            f"{source} has no {wanted}: make one with"
+            f" qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
         )
     data = _load(source)
     if data is None:
         raise UserError(f"{source} is neither a run nor a sweep")
-    if not may_show_transition(data):
-        raise UserError(f"{source} is no sweep over one parameter with {LEAST_POINTS} contexts or more")
+    if not may_show_transition(data, parameters):
+        raise UserError(f"{source} is no {wanted}")
     return data
+
+
+def _system(data: xarray.Dataset) -> str:
+    """The system that was swept, all its parameters."""
+    return str(sorted((name, value) for name, value in data.attrs.items() if name.startswith("system_")))
 
 
 def _load(path: Path) -> xarray.Dataset | None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
+from qernel.diagram import Diagram
 from qernel.report import style
 from qernel.report.density import DensityMap
 from qernel.report.history import Curve
@@ -141,6 +142,16 @@ def draw_branches(axes: Axes, x: np.ndarray, found: Break) -> None:
     for side, level, slope in zip(sides, found.levels, found.slopes, strict=True):
         away = side - found.value
         axes.plot(side, level + slope.value * away + found.curvature * away**2, color=style.DIFFERENCE)
+
+
+def draw_transition_line(axes: Axes, found: Diagram) -> None:
+    """Where the transition is along x at every y, with its 68% interval."""
+    places = [(cut.at, cut.place) for cut in found.cuts if cut.place]
+    y, x = [at for at, _ in places], np.array([place.value for _, place in places])
+    axes.plot(x, y, color="white", linewidth=3.5)
+    for at, (value, (low, high)) in places:
+        axes.errorbar(value, at, xerr=[[value - low], [high - value]], fmt="o", color=style.DIFFERENCE)
+    axes.plot(x, y, color=style.DIFFERENCE)
 
 
 def key(axes: Axes) -> None:

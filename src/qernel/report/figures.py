@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from qernel.diagram import Diagram
 from qernel.lattice import Supercell
 from qernel.report import style
 from qernel.report.density import density_map
@@ -28,6 +29,7 @@ from qernel.report.drawing import (
     draw_residual,
     draw_sectors,
     draw_spread,
+    draw_transition_line,
     key,
     letter_panels,
     limits_without_start,
@@ -190,6 +192,25 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
             panels[-1].axvspan(*evidence.peak.within_68, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
     panels[-1].set_xlabel(axis_label(parameter))
     letter_panels(panels)
+    return figure
+
+
+def diagram(found: Diagram) -> Figure:
+    """(a) S(K), or the interaction energy, with the transition line, and (b) the jump along the line."""
+    figure = new_figure(3.6)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.4, 1.0))
+    name = "bragg_sqrt3" if "bragg_sqrt3" in found.data else "coulomb"
+    image = draw_map(left, found.data.transpose(found.along, found.across, ...), name, (), {})
+    figure.colorbar(image, ax=left, label=_SIGNS[name].replace("\n", " "))
+    draw_transition_line(left, found)
+    jumps = [(cut.at, cut.evidence.transition.jump) for cut in found.cuts if cut.evidence.transition]
+    for at, jump in jumps:
+        right.errorbar(jump.value, at, xerr=jump.error, fmt="o", color=style.MEASURED)
+    right.axvline(0, color=style.EXACT, linewidth=1.0)
+    right.set_xlabel("jump of the interaction\nenergy per electron (meV)")
+    left.set_xlabel(axis_label(found.along))
+    left.set_ylabel(axis_label(found.across))
+    letter_panels([left, right])
     return figure
 
 

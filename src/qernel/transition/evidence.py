@@ -53,11 +53,12 @@ class Evidence(NamedTuple):
         return {name: _plain(value) for name, value in self._asdict().items()}
 
 
-def may_show_transition(data: xarray.Dataset) -> bool:
-    """Whether this is a sweep over one parameter with enough contexts."""
+def may_show_transition(data: xarray.Dataset, parameters: int = 1) -> bool:
+    """Whether this is a sweep over so many parameters, with enough contexts along one of them."""
     if data.attrs.get("title") != "QERNEL sweep":
         return False
-    return data["energy"].ndim == 1 and data["energy"].size >= LEAST_POINTS
+    shape = data["energy"].shape
+    return len(shape) == parameters and max(shape) >= LEAST_POINTS
 
 
 def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int = 0) -> Evidence:

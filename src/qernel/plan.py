@@ -1,0 +1,189 @@
+"""What a training step will take, in memory and in time, on this machine: known before it is run.
+
+Memory is what the compiler reserves for the whole step at its real shapes; nothing is run for it. Time is
+measured on a few microbatches, which a step repeats. Only the natural gradient's Gram matrix grows otherwise,
+with the square of the walkers: its update is timed on random scores of a few hundred walkers.
+"""
+
+import functools
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from rich.table import Table
+
+from qernel.batching import walker_mesh
+from qernel.config import Config, Stage, UserError
+from qernel.estimators.gradient import Scores
+from qernel.hamiltonian import make_hamiltonian
+from qernel.optimize import NATURAL_GRADIENT, make_optimizer
+from qernel.tables import duration
+from qernel.training.loop import initial_state
+from qernel.training.step import make_optimization, make_sampling
+
+_FACTOR = 4  # between the microbatches that are tried
+_WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
+_BATCHES = 4  # microbatches that are timed together
+_GRAM_WALKERS = 256  # that the natural gradient's update is timed with
+_REPEATS = 3
+
+
+class Plan(NamedTuple):
+    """What an optimization step takes with microbatches of this size."""
+
+    microbatch: int
+    memory: int  # bytes on each device
+    seconds: float | None  # None where it was not measured, as it does not fit
+
+
+def plans(config: Config, limit: int | None) -> Iterator[Plan]:
+    """Plans for the configuration's microbatch, a smaller and a larger one; only those within `limit` bytes
+    are timed.
+
+    The longest stage of the training counts.
+    """
+    config = _longest_stage(config)
+    most = config.training.walkers // config.training.stages[0].contexts
+    own = min(config.training.microbatch, most)
+    squares = _seconds_of_squares(config)
+    for size in sorted({max(own // _FACTOR, 1), own, min(own * _FACTOR, most)}):
+        at_size = _with_training(config, microbatch=size)
+        memory = step_memory(at_size)
+        fits = limit is None or memory <= limit
+        yield Plan(size, memory, _seconds_of_batches(at_size) + squares if fits else None)
+
+
+def preferred(candidates: Iterable[Plan]) -> Plan | None:
+    """The smallest microbatch that is about as fast as the fastest; None where none fits."""
+    timed = [(plan, plan.seconds) for plan in candidates if plan.seconds is not None]
+    fastest = min((seconds for _, seconds in timed), default=0.0)
+    good = [plan for plan, seconds in timed if seconds * _WORTHWHILE <= fastest]
+    return min(good, default=None, key=lambda plan: plan.microbatch)
+
+
+def plan_table(plans: Iterable[Plan]) -> Table:
+    """Memory and time of a training step by microbatch."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("microbatch", "GiB", "seconds per step"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for plan in plans:
+        seconds = "does not fit" if plan.seconds is None else f"{plan.seconds:.3g}"
+        table.add_row(str(plan.microbatch), f"{plan.memory / 2**30:.2f}", seconds)
+    return table
+
+
+def advice(plan: Plan | None, config: Config, limit: int | None) -> str:
+    """What to do, in a sentence: the microbatch and how long the training takes, or how to make it fit."""
+    if plan is None or plan.seconds is None:
+        less = "fewer training.walkers"
+        if config.optimizer.name in NATURAL_GRADIENT:
+            less += ", a smaller model, or optimizer.name=adam, which keeps no scores of single walkers"
+        return f"a step does not fit into {(limit or 0) / 2**30:.3g} GiB: {less}"
+    steps, took = config.training.steps, duration(config.training.steps * plan.seconds)
+    change = (
+        "" if plan.microbatch == config.training.microbatch else f"training.microbatch={plan.microbatch}: "
+    )
+    return f"{change}{steps} steps take about {took}"
+
+
+def _longest_stage(config: Config) -> Config:
+    """The configuration with the longest stage of its training alone."""
+    return _with_training(config, stages=(max(config.training.stages, key=lambda stage: stage.steps),))
+
+
+def step_memory(config: Config) -> int:
+    """Bytes that a device needs for a step of the first stage, from compiling it."""
+    state = eqx.filter_eval_shape(initial_state, config)
+    arrays, static = eqx.partition(state, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+    _, optimize = _halves(config)
+
+    def step(arrays, acceptance):
+        return eqx.filter(optimize(eqx.combine(arrays, static), acceptance), eqx.is_array)
+
+    acceptance = jax.ShapeDtypeStruct((len(state.contexts),), jnp.dtype(config.training.precision))
+    memory = jax.jit(step).lower(arrays, acceptance).compile().memory_analysis()
+    if memory is None:
+        raise UserError(f"the compiler for {jax.default_backend()} does not tell what memory a step takes")
+    return sum((memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes))
+
+
+def device_memory() -> int | None:
+    """Bytes that this process can use on each device; None where the system does not tell."""
+    limits = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in limits:
+        return int(limits["bytes_limit"])
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _seconds_of_batches(config: Config) -> float:
+    """Seconds of the part of a step that grows with the number of microbatches, all of them."""
+    training = config.training
+    contexts = training.stages[0].contexts
+    share = training.walkers // contexts
+    devices = len(walker_mesh(share).devices)
+    batches = contexts * math.ceil(share / devices / training.microbatch)
+    few = min(batches, _BATCHES)
+    walkers = max(few * training.microbatch * devices, 4)
+    part = _with_training(config, walkers=walkers, stages=(Stage(steps=1),))
+    state = initial_state(part)
+    sample, optimize = _halves(part)
+    key, acceptance = jax.random.key(0), jnp.zeros(1, training.precision)
+
+    def step():
+        return sample(state.model, state.walkers, state.contexts, key), optimize(state, acceptance)
+
+    return _fastest(step) * batches / few
+
+
+def _seconds_of_squares(config: Config) -> float:
+    """Seconds of the natural gradient's update, from that of fewer walkers; zero for other optimizers."""
+    if config.optimizer.name not in NATURAL_GRADIENT:
+        return 0.0
+    walkers, dtype = min(config.training.walkers, _GRAM_WALKERS), jnp.dtype(config.training.precision)
+    parameters = eqx.filter(initial_state(config).model, eqx.is_inexact_array)
+    optimizer = make_optimizer(config.optimizer)
+
+    @jax.jit
+    def update(parameters, scores, residual):
+        memory = optimizer.init(parameters)
+        return optimizer.update(parameters, memory, parameters, scores=scores, residual=residual)[0]
+
+    random = jax.tree.map(
+        lambda leaf: jax.random.normal(jax.random.key(1), (1, walkers, *leaf.shape), dtype), parameters
+    )
+    residual = jax.random.normal(jax.random.key(2), (2, 1, walkers), dtype)
+    seconds = _fastest(functools.partial(update, parameters, Scores(random, random), residual))
+    return seconds * (config.training.walkers / walkers) ** 2
+
+
+def _halves(config: Config) -> tuple[Callable, Callable]:
+    """The two halves of a step of the first stage: sampling, optimization."""
+    hamiltonian, training = make_hamiltonian(config), config.training
+    mesh = walker_mesh(training.walkers // training.stages[0].contexts)
+    dtype = jnp.dtype(training.precision)
+    sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
+    return sample, make_optimization(config, hamiltonian, make_optimizer(config.optimizer, hamiltonian), mesh)
+
+
+def _with_training(config: Config, **changes) -> Config:
+    return config.model_copy(update={"training": config.training.model_copy(update=changes)})
+
+
+def _fastest(call: Callable) -> float:
+    """Seconds of the fastest of a few calls, after one that compiles."""
+    jax.block_until_ready(call())
+
+    def timed() -> float:
+        begin = time.perf_counter()
+        jax.block_until_ready(call())
+        return time.perf_counter() - begin
+
+    return min(timed() for _ in range(_REPEATS))

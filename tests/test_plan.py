@@ -1,0 +1,69 @@
+"""What a step is predicted to take."""
+
+import jax
+import pytest
+
+from qernel.cli import main
+from qernel.hamiltonian import make_hamiltonian
+from qernel.plan import Plan, advice, device_memory, plans, preferred, step_memory
+from qernel.wavefunction import count_parameters, wavefunction_shapes
+
+
+@pytest.fixture(scope="module")
+def scores(tiny):
+    """Bytes that one walker's scores take: two float64 numbers for each parameter."""
+    config = tiny()
+    return 2 * 8 * sum(count_parameters(wavefunction_shapes(config, make_hamiltonian(config))).values())
+
+
+def test_memory_holds_the_scores_of_all_walkers_at_least_once(tiny, scores):
+    few, many = (step_memory(tiny(f"walkers={count}")) for count in (8, 64))
+    assert few >= 8 * scores
+    assert 56 * scores <= many - few <= 10 * 56 * scores
+
+
+def test_without_scores_memory_does_not_grow_with_the_walkers(tiny, scores):
+    with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+        few, many = (step_memory(tiny(f"walkers={count}", "optimizer.name=adam")) for count in (8, 64))
+    assert many - few < 0.2 * 56 * scores
+
+
+def test_plans_are_for_smaller_and_larger_microbatches(tiny):
+    found = list(plans(tiny("microbatch=4"), limit=None))
+    assert [plan.microbatch for plan in found] == [1, 4]
+    assert all(plan.seconds is not None and plan.seconds > 0 for plan in found)
+    assert preferred(found) in found
+
+
+def test_what_does_not_fit_is_not_timed(tiny):
+    found = list(plans(tiny("microbatch=4"), limit=1000))
+    assert [(plan.microbatch, plan.seconds) for plan in found] == [(1, None), (4, None)]
+    assert preferred(found) is None
+
+
+def test_a_larger_microbatch_has_to_be_faster():
+    assert preferred([Plan(8, 1, 1.0), Plan(32, 1, 0.99)]) == Plan(8, 1, 1.0)
+    assert preferred([Plan(8, 1, 1.0), Plan(32, 1, 0.5), Plan(128, 9, None)]) == Plan(32, 1, 0.5)
+
+
+def test_advice(tiny):
+    config = tiny()
+    assert advice(Plan(2, 1, 3.0), config, None) == "6 steps take about 0:18"
+    assert advice(Plan(8, 1, 3.0), config, None) == "training.microbatch=8: 6 steps take about 0:18"
+    assert advice(None, config, 2**30).startswith("a step does not fit into 1 GiB: fewer training.walkers,")
+    assert "adam" not in advice(None, tiny("optimizer.name=adam"), 2**30)
+
+
+def test_this_machine_has_memory():
+    assert (device_memory() or 0) > 2**28
+
+
+def test_command(tiny_file, capsys):
+    main(["plan", tiny_file, "microbatch=4"])
+    printed = capsys.readouterr().out
+    assert "microbatch" in printed
+    assert "6 steps take about 0:" in printed
+    with pytest.raises(SystemExit) as exit:
+        main(["plan", tiny_file, "microbatch=4", "--memory", "1e-6"])
+    assert exit.value.code == 1
+    assert "does not fit into" in capsys.readouterr().out
