@@ -196,12 +196,10 @@ def draw_map(
     for i, j in flagged:
         axes.plot(x[i], y[j], "x", color=style.DIFFERENCE, markersize=6, markeredgewidth=1.6)
     limits = axes.get_xlim(), axes.get_ylim()
-    (left, right), (bottom, top) = (
-        ranges.get(str(dim), edges) for dim, edges in zip((across, up), limits, strict=True)
-    )
-    axes.add_patch(
-        Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor="white", linestyle="--")
-    )
+    if ranges:
+        _frame_trained(
+            axes, [ranges.get(str(dim), edges) for dim, edges in zip((across, up), limits, strict=True)]
+        )
     axes.set_xlim(limits[0])
     axes.set_ylim(limits[1])
     axes.grid(False)
@@ -233,6 +231,14 @@ def cell_edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " edge"]:
     """Edges between sorted values, at their midpoints."""
     middle = (values[1:] + values[:-1]) / 2
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+
+
+def _frame_trained(axes: Axes, sides: Sequence[tuple[float, float]]) -> None:
+    """A dashed frame around the contexts that the model was trained for."""
+    (left, right), (bottom, top) = sides
+    axes.add_patch(
+        Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor="white", linestyle="--")
+    )
 
 
 def _ring(axes: Axes, x: np.ndarray, y: np.ndarray, flagged: Sequence[Index]) -> None:
