@@ -110,6 +110,7 @@ def test_stopped_run_is_finished_by_the_same_command(trained_run, tiny):
     assert "finished" in second
     run = Run(trained_run.path)
     assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5, 6]
+    assert all(row["seconds"] > 0 for row in run.metrics())
     assert [path.name for path in checkpoints(run.checkpoint_directory)] == [
         "step-00000001.safetensors",
         "step-00000006.safetensors",

@@ -32,21 +32,22 @@ def test_configuration_is_kept_resolved(run, tiny):
 
 def test_metrics_come_back(run):
     for step in (1, 2, 3):
-        run.record(step, np.array([[0.5], [1.5]]), metrics(-step / 3))
+        run.record(step, 0.5, np.array([[0.5], [1.5]]), metrics(-step / 3))
     rows = list(run.metrics())
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[2]["energy"] == [-1.0, -1.0]
+    assert rows[2]["seconds"] == 0.5
     assert rows[0]["contexts"] == [[0.5], [1.5]]
 
 
 def test_line_cut_short_by_a_crash_is_left_out_and_repaired(run):
     for step in (1, 2):
-        run.record(step, np.zeros((2, 1)), metrics())
+        run.record(step, 0.5, np.zeros((2, 1)), metrics())
     with open(run.metrics_file, "a") as file:
         file.write('{"step": 3, "ener')
     assert [row["step"] for row in run.metrics()] == [1, 2]
     run.forget_after(1)
-    run.record(2, np.zeros((2, 1)), metrics())
+    run.record(2, 0.5, np.zeros((2, 1)), metrics())
     assert [json.loads(line)["step"] for line in run.metrics_file.read_text().splitlines()] == [1, 2]
 
 

@@ -102,9 +102,9 @@ class Run:
         if is_first():
             save_checkpoint(self.checkpoint_directory, whole)
 
-    def record(self, step: int, contexts: np.ndarray, metrics: StepMetrics) -> None:
-        """Append one step to metrics.jsonl."""
-        row: dict[str, Any] = {"step": step, "contexts": np.asarray(contexts).tolist()}
+    def record(self, step: int, seconds: float, contexts: np.ndarray, metrics: StepMetrics) -> None:
+        """Append one step, which took so many seconds, to metrics.jsonl."""
+        row: dict[str, Any] = {"step": step, "seconds": seconds, "contexts": np.asarray(contexts).tolist()}
         row |= {name: np.asarray(value).tolist() for name, value in metrics._asdict().items()}
         with open(self.metrics_file, "a") as file:
             file.write(json.dumps(row) + "\n")

@@ -50,17 +50,17 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
         view.note(f"{run.path} is finished: {int(state.step)} steps; raise training.stages to go on")
         return True
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
-    saved_at = time.monotonic()
+    began = saved_at = time.monotonic()
     with _StopSignals() as stop, view, ScalarLog(run.path) as scalars:
         try:
             for latest, metrics in train(config, state):
-                state = latest
+                state, now = latest, time.monotonic()
                 step, contexts = int(state.step), np.asarray(state.contexts)
                 if is_first():
-                    run.record(step, contexts, metrics)
+                    run.record(step, now - began, contexts, metrics)
                     scalars.record(step, metrics)
                     view.update(step, contexts, metrics, int(state.refused))
-                now = time.monotonic()
+                began = now
                 stopping, saving = anywhere(
                     stop.requested or now > deadline, now - saved_at > config.training.checkpoint_seconds
                 )

@@ -9,6 +9,7 @@ from rich.table import Table
 from qernel.tables import with_error
 
 _SIGMAS = 3.0
+_SMALLEST_ERROR = 1e-10  # below which a number counts as exact
 
 
 class Check(NamedTuple):
@@ -102,4 +103,6 @@ def checks_table(checks: Iterable[Check]) -> Table:
 def _number(value: float, error: float) -> str:
     if error >= 5e-4:
         return with_error(value, error)
-    return f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}" if error else f"{value:.6g}"
+    if error < _SMALLEST_ERROR:
+        return f"{value:.6g}"
+    return f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}"
