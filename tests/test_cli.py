@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 from safetensors.numpy import save_file
 
 from qernel.cli import main
@@ -242,3 +243,15 @@ def test_verify_a_run_exits_with_its_verdict(capsys, monkeypatch, trained_run):
     assert all(check["passed"] for check in checks if "antisymmetry" in check["quantity"])
     assert "Verification" in (path / "report/index.html").read_text()
     assert f"of {len(checks)} comparisons passed" in capsys.readouterr().out
+
+
+def test_a_run_at_fixed_parameters_is_swept_and_reported(tiny_file, tmp_path, capsys):
+    run = Run(tmp_path / "fixed")
+    main(["train", tiny_file, "contexts={}", "stages=[{steps=1}]", "--out", str(run.path)])
+    main(["sweep", str(run.path), "--walkers", "4", "--samples", "2", "--equilibration", "2"])
+    main(["report", str(run.path)])
+    assert "wrote" in capsys.readouterr().out
+    with xarray.open_dataset(run.sweep_directory / "sweep-001.nc", engine="scipy") as data:
+        assert data["energy"].shape == ()
+        assert np.isfinite(float(data["energy"]))
+    assert "1 context:" in (run.path / "report/index.html").read_text()

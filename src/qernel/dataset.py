@@ -41,11 +41,11 @@ def sweep_dataset(
         attributes = {"units": first.units, "long_name": first.long_name}
         dims = (*swept, *first.dims)
         stacked = np.stack([result.value for result in results])
-        data[name] = (dims, stacked.reshape(*shape, *stacked.shape[1:]), attributes)
+        data[name] = (dims, stacked.reshape((*shape, *stacked.shape[1:])), attributes)
         if first.error is not None:
             stacked = np.stack([np.asarray(result.error) for result in results])
             attributes = attributes | {"long_name": f"standard error of the {first.long_name}"}
-            data[f"{name}_error"] = (dims, stacked.reshape(*shape, *stacked.shape[1:]), attributes)
+            data[f"{name}_error"] = (dims, stacked.reshape((*shape, *stacked.shape[1:])), attributes)
     for name, coordinate in coordinates.items():
         attributes = {"units": coordinate.units, "long_name": coordinate.long_name}
         data = data.assign_coords({name: (coordinate.dims, coordinate.values, attributes)})

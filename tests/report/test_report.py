@@ -551,6 +551,24 @@ def test_state_figure_draws_what_was_measured(reported):
         assert drawn(axes, DEPTHS, data[name].values)
 
 
+def test_routing_figure_draws_a_panel_a_layer(reported):
+    line, ranges = reported.line.squeeze(), reported.run.config().contexts
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), size=(len(DEPTHS), 2))
+    used = 1.0 + weights[..., 0]
+    dims = ("moire_depth", "layer", "expert")
+    data = line.assign(
+        expert_weight=(dims, weights),
+        expert_weight_error=(dims, 0.01 * weights),
+        experts_used=(dims[:2], used),
+        experts_used_error=(dims[:2], 0.01 * used),
+    )
+    with figure_style():
+        first, second, count = figures.sweep_routing(data, ranges).axes
+    for layer, axes in enumerate((first, second)):
+        assert all(drawn(axes, DEPTHS, weights[:, layer, expert]) for expert in range(3))
+        assert drawn(count, DEPTHS, used[:, layer])
+
+
 def test_figures_without_exact_values_have_no_residual(reported):
     data = reported.line.drop_vars([name for name in reported.line if name.startswith("exact_")])
     with figure_style():

@@ -11,6 +11,7 @@ from qernel.estimators.momentum_distribution import MomentumDistribution
 from qernel.estimators.observable import Observable
 from qernel.estimators.pair_correlation import PairCorrelation
 from qernel.estimators.response import ContextResponse
+from qernel.estimators.routing import Routing
 from qernel.estimators.sectors import MomentumSectors, RotationSectors
 from qernel.estimators.spin import Spin
 from qernel.estimators.structure_factor import StructureFactor
@@ -26,6 +27,7 @@ OBSERVABLES: dict[str, Callable[..., Observable]] = {
     "rotation_sector": RotationSectors,
     "spin": Spin,
     "response": ContextResponse,
+    "routing": Routing,
 }
 
 #: What is measured unless one asks otherwise: what costs little beside the local energy.
@@ -36,4 +38,5 @@ DEFAULT_OBSERVABLES = (
     "structure_factor",
     "momentum_sector",
     "response",
+    "routing",
 )

@@ -242,6 +242,37 @@ def hysteresis(data: xarray.Dataset) -> Figure:
     return figure
 
 
+def sweep_routing(data: xarray.Dataset, ranges: Ranges) -> Figure:
+    """Weight of each expert in every layer, and how many an electron uses."""
+    layers = data.sizes["layer"]
+    figure = new_figure(2.6)
+    panels = list(figure.subplots(1, layers + 1, width_ratios=[1.0] * layers + [1.2]))
+    (dim,) = (str(name) for name in data["energy"].dims)
+    for layer, axes in enumerate(panels[:-1]):
+        here = data.isel(layer=layer)
+        for expert in range(data.sizes["expert"]):
+            values, errors = (
+                here[name].isel(expert=expert).values for name in ("expert_weight", "expert_weight_error")
+            )
+            colour = style.SERIES[expert % len(style.SERIES)]
+            axes.errorbar(data[dim].values, values, errors, fmt="o-", color=colour, markersize=3)
+        axes.set_ylim(0, 1)
+        used, errors = here["experts_used"].values, here["experts_used_error"].values
+        colour = style.SERIES[layer % len(style.SERIES)]
+        panels[-1].errorbar(
+            data[dim].values, used, errors, fmt="o-", color=colour, label=f"layer {layer + 1}"
+        )
+    panels[0].set_ylabel("weight of experts")
+    panels[-1].set_ylabel("experts used")
+    panels[-1].set_ylim(1, data.sizes["expert"])
+    panels[-1].legend()
+    for axes in panels:
+        axes.set_xlabel(axis_label(dim))
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
 def sweep_maps(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = ()) -> Figure:
     """(a) Total and (b) interaction energy over two swept parameters."""
     figure = new_figure(3.3)

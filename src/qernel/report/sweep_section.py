@@ -10,7 +10,7 @@ from qernel.report import figures, html
 from qernel.report.checks import flag_sweep
 from qernel.report.density import BLUR
 from qernel.report.drawing import Index
-from qernel.report.publish import Folder, publish_figure
+from qernel.report.publish import Data, Folder, publish_figure
 from qernel.report.style import spoken
 from qernel.report.sweep_data import (
     columns,
@@ -106,6 +106,35 @@ def _curves(
             figures.sweep_state(data, ranges),
             columns(data, [each for n in names for each in (n, f"{n}_error")]),
         )
+    if "expert_weight" in data:
+        yield _routing(data, name, config, folder)
+
+
+def _routing(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> str:
+    layers = data.sizes["layer"]
+    letters = "abcdef"[:layers]
+    panels = ", ".join(f"({letter}) layer {number}" for number, letter in enumerate(letters, start=1))
+    header = [
+        *swept(data),
+        "layer",
+        *(f"expert_{n + 1}" for n in range(data.sizes["expert"])),
+        "experts_used",
+    ]
+    (parameter,) = swept(data)
+    rows = [
+        [float(point[parameter]), layer + 1, *map(float, here["expert_weight"]), float(here["experts_used"])]
+        for point in (data.isel({parameter: index}) for index in range(data.sizes[parameter]))
+        for layer, here in ((layer, point.isel(layer=layer)) for layer in range(layers))
+    ]
+    return publish_figure(
+        folder,
+        f"{name}-routing",
+        "Experts",
+        f"Weight of each routed expert, averaged over electrons: {panels}. Last panel: the number of experts "
+        f"that an electron uses, the exponential of its weights' entropy. {setting(data)}.",
+        figures.sweep_routing(data, config.trained),
+        Data(header, rows),
+    )
 
 
 def _maps(data: xarray.Dataset, name: str, config: Config, folder: Folder, flagged: Sequence[Index]) -> str:

@@ -3,6 +3,7 @@
 import math
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jax.random import split
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -33,8 +34,21 @@ class Block(eqx.Module):
         embedding: Float[Array, " embedding"] | None,
         rotations: Rotations | None,
     ) -> Float[Array, "electron width"]:
-        x = x + self.attention(self.attention_norm(x, embedding), rotations)
+        x = self._attended(x, embedding, rotations)
         return x + self.experts(self.experts_norm(x, embedding))
+
+    def routing(
+        self,
+        x: Float[Array, "electron width"],
+        embedding: Float[Array, " embedding"] | None,
+        rotations: Rotations | None,
+    ) -> Float[Array, "electron expert"]:
+        """The weight of each expert for each electron of the same stream."""
+        x = self._attended(x, embedding, rotations)
+        return self.experts.routing(self.experts_norm(x, embedding))
+
+    def _attended(self, x, embedding, rotations) -> Float[Array, "electron width"]:
+        return x + self.attention(self.attention_norm(x, embedding), rotations)
 
 
 class Qernel(Wavefunction):
@@ -64,12 +78,27 @@ class Qernel(Wavefunction):
         self, electrons: Float[Array, "electron 2"], couplings: Couplings
     ) -> Float[Array, "electron width"]:
         """The feature stream x_i that the orbitals are made from."""
-        embedding = None if self.context is None else self.context(couplings.coordinates)
-        rotations = None if self.features.place else self._rotations(electrons)
-        x = self.embed(self.features(electrons))
+        x, embedding, rotations = self._inputs(electrons, couplings)
         for block in self.blocks:
             x = block(x, embedding, rotations)
         return self.norm(x, embedding)
+
+    def routing(
+        self, electrons: Float[Array, "electron 2"], couplings: Couplings
+    ) -> Float[Array, "layer electron expert"]:
+        """The weight of each expert in every layer for each electron."""
+        x, embedding, rotations = self._inputs(electrons, couplings)
+        weights = []
+        for block in self.blocks:
+            weights.append(block.routing(x, embedding, rotations))
+            x = block(x, embedding, rotations)
+        return jnp.stack(weights)
+
+    def _inputs(self, electrons, couplings: Couplings):
+        """What the first block sees: the stream, the context's embedding, the rotations in the attention."""
+        embedding = None if self.context is None else self.context(couplings.coordinates)
+        rotations = None if self.features.place else self._rotations(electrons)
+        return self.embed(self.features(electrons)), embedding, rotations
 
     def _rotations(self, electrons: Float[Array, "electron 2"]) -> Rotations:
         first, second = self.features.supercell.reciprocal

@@ -1,0 +1,104 @@
+"""What is each part of the ansatz worth?
+
+Trains QERNEL for four electrons in six cells over depths 0.5 to 1.6, with and without each part, for several
+seeds, and measures it at depths it was not trained at. Prints the excess over the exact energy and the
+spread of the local energy, averaged over depths and seeds.
+"""
+
+import argparse
+import json
+from collections import deque
+from pathlib import Path
+
+import jax
+import numpy as np
+from environment import save
+from rich.console import Console
+from rich.table import Table
+
+from qernel.config import load_config
+from qernel.measurement import Effort
+from qernel.sweep import sweep
+from qernel.training.loop import initial_state, train
+from qernel.wavefunction import count_parameters, experts, film
+from qernel.wavefunction.activation import algebraic_gelu, gelu
+
+#: Overrides of each variant. All experts run, so that equal parameters are equal operations too: one routed
+#: expert, whose weight is always one, and the shared one are a perceptron of as many hidden channels.
+VARIANTS = {
+    "QERNEL": [],
+    "without FiLM": ["conditioned=false"],
+    "without experts": ["experts=1", "expert_size=50"],
+    "without shared heads": ["groups=8"],
+    "with GELU": [],
+}
+DEPTHS = [0.7, 0.9, 1.1, 1.3, 1.5]
+EFFORT = Effort(walkers=128, samples=40)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    exact = exact_energies()
+    rows = []
+    for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
+        for name in arguments.variants:
+            rows.append({"variant": name, "seed": seed} | measure(name, seed, arguments.steps, exact))
+            print(rows[-1], flush=True)
+            about = {"command": "benchmarks/ablations.py", "steps": arguments.steps, "depths": DEPTHS}
+            save(arguments.out, about | {"units": "meV per electron", "rows": rows})
+    print_table(rows)
+
+
+def measure(name: str, seed: int, steps: int, exact: np.ndarray) -> dict:
+    """Excess over the exact energy with its error, and spread, by depth; number of parameters."""
+    use_activation(gelu if name == "with GELU" else algebraic_gelu)
+    overrides = ["electrons=[4,0]", "cells=6", "walkers=256", f"seed={seed}", *VARIANTS[name]]
+    stages = f"stages=[{{steps={steps},contexts=8}}]"
+    config = load_config("six-over-depth", [*overrides, "decay_steps=100", "refresh_every=50", stages])
+    state, _ = deque(train(config, initial_state(config)), maxlen=1).pop()
+    data = sweep(config, state, {"moire_depth": DEPTHS}, EFFORT._replace(seed=seed))
+    return {
+        "parameters": sum(count_parameters(state.model).values()),
+        "excess": (data["energy"].values - exact).tolist(),
+        "error": data["energy_error"].values.tolist(),
+        "spread": data["spread"].values.tolist(),
+    }
+
+
+def use_activation(activation) -> None:
+    """The activation of everything that is made or compiled from here on."""
+    experts.algebraic_gelu = film.algebraic_gelu = activation
+    jax.clear_caches()
+
+
+def exact_energies() -> np.ndarray:
+    """Of the ground state at the depths, meV per electron."""
+    record = json.loads((Path(__file__).parent / "exact_4_6.json").read_text())
+    lowest = {
+        each["moire_depth"]: min(sector["energy"] for sector in each["sectors"])
+        for each in record["contexts"]
+        if each["dielectric_constant"] == 5.0
+    }
+    return np.array([lowest[depth] for depth in DEPTHS])
+
+
+def print_table(rows: list[dict]) -> None:
+    table = Table("", "parameters", "excess (meV)", "largest", "spread (meV)", box=None)
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        here = [row for row in rows if row["variant"] == name]
+        excess = np.array([row["excess"] for row in here])
+        means = excess.mean(axis=1)
+        scatter = means.std(ddof=1) / np.sqrt(len(here)) if len(here) > 1 else np.nan
+        spread = np.mean([row["spread"] for row in here])
+        cells = (f"{means.mean():.3f} ± {scatter:.3f}", f"{excess.max():.3f}", f"{spread:.2f}")
+        table.add_row(name, f"{here[0]['parameters']:,}", *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
