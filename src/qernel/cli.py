@@ -288,6 +288,7 @@ def sweep(
     start: Annotated[
         str, Parameter(help=f"Where walkers come from: {'; '.join(f'{k}, {v}' for k, v in STARTS.items())}.")
     ] = Effort().start,
+    refine: Annotated[int, Parameter(help="Rounds of three more contexts where a transition is.")] = 0,
     measure: Annotated[
         list[str] | None, Parameter(help=f"Observables to add, of {', '.join(OBSERVABLES)}.")
     ] = None,
@@ -324,6 +325,7 @@ def sweep(
             values,
             effort,
             lambda done, total: status.update(f"measured {done} of {total} contexts"),
+            refine=refine,
         )
     _warn_outside(this.config(), values)
     console.print(sweep_table(data))
@@ -337,6 +339,7 @@ def compare_command(
     walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
     samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    refine: Annotated[int, Parameter(help="Rounds of three more contexts where the lowest changes.")] = 0,
     out: Path = Path("runs/comparisons"),
 ) -> None:
     """Sweep several models of one system: which lies lowest where, and where they cross.
@@ -362,6 +365,7 @@ def compare_command(
             values,
             effort,
             lambda done, total: status.update(f"measured {done} of {total} contexts"),
+            refine=refine,
         )
     data = compare(sweeps)
     console.print(comparison_table(data))

@@ -10,27 +10,11 @@ from qernel.config import UserError
 from qernel.transition.evidence import LEAST_POINTS, Evidence, weigh
 
 
-class Place(NamedTuple):
-    """Where the transition is along one parameter, with its 68% interval."""
-
-    value: float
-    within_68: tuple[float, float]
-
-
 class Cut(NamedTuple):
     """The evidence along one parameter at one value of the other."""
 
     at: float
     evidence: Evidence
-
-    @property
-    def place(self) -> Place | None:
-        """Where energies cross, if they do once; else where the interaction energy breaks, if it does."""
-        crossed, found = self.evidence.crossings, self.evidence.transition
-        if len(crossed) == 1:
-            value, error = crossed[0].value, crossed[0].error
-            return Place(value, (value - error, value + error))
-        return Place(found.value, found.within_68) if found else None
 
 
 class Diagram(NamedTuple):

@@ -18,6 +18,7 @@ from qernel.hysteresis import by_start
 from qernel.measurement import Effort
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
+from qernel.refinement import refined
 from qernel.runs import Run
 from qernel.sampling import has_crystal
 from qernel.shipped import find_run
@@ -88,14 +89,39 @@ def sweep_run(
     over: Mapping[str, Sequence[float]],
     effort: Effort,
     progress: Callable[[int, int], None],
+    *,
+    refine: int = 0,
 ) -> tuple[xarray.Dataset, Path | None]:
     """Sweep a run's newest state and write the dataset to a new file in its sweeps directory.
 
-    Returns the dataset and the file, None where another process has written it.
+    Returns the dataset and the file, None where another process has written it. `refine` is the number of
+    rounds of more contexts where a transition is.
     """
-    state, _ = run.state()
-    data = sweep(run.config(), state, over, effort, progress=progress)
+    (data,) = _measure({run.path.name: run}, over, effort, progress, refine).values()
     return data, write_sweep(data, run.sweep_directory) if is_first() else None
+
+
+def _measure(
+    runs: Mapping[str, Run],
+    over: Mapping[str, Sequence[float]],
+    effort: Effort,
+    progress: Callable[[int, int], None],
+    refine: int,
+) -> dict[str, xarray.Dataset]:
+    """Sweeps of several runs at the same contexts, by name."""
+
+    def at(over: Mapping[str, Sequence[float]], number: int) -> dict[str, xarray.Dataset]:
+        found, here = {}, effort._replace(seed=effort.seed + number)
+        for index, (name, run) in enumerate(runs.items()):
+            state, _ = run.state()
+
+            def report(done: int, total: int, before: int = index) -> None:
+                progress(before * total + done, len(runs) * total)
+
+            found[name] = sweep(run.config(), state, over, here, progress=report)
+        return found
+
+    return refined(at, over, refine) if refine else at(over, 0)
 
 
 def sweep_from_all_starts(
@@ -127,10 +153,13 @@ def compare_runs(
     over: Mapping[str, Sequence[float]],
     effort: Effort,
     progress: Callable[[int, int], None],
+    *,
+    refine: int = 0,
 ) -> dict[str, xarray.Dataset]:
     """Sweep several runs of one system at the same contexts; each sweep is written to its own run.
 
-    Returns the sweeps by the runs' names. Raises UserError where systems or contexts differ.
+    Returns the sweeps by the runs' names. `refine` is the number of rounds of more contexts where the lowest
+    has a transition. Raises UserError where systems or contexts differ.
     """
     first = runs[0].config()
     for run in runs[1:]:
@@ -146,11 +175,10 @@ def compare_runs(
     names = [run.path.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
-    found = {}
-    for number, (name, run) in enumerate(zip(names, runs, strict=True)):
-        found[name], _ = sweep_run(
-            run, over, effort, lambda done, total, n=number: progress(n * total + done, len(runs) * total)
-        )
+    found = _measure(dict(zip(names, runs, strict=True)), over, effort, progress, refine)
+    if is_first():
+        for run, data in zip(runs, found.values(), strict=True):
+            write_sweep(data, run.sweep_directory)
     return found
 
 

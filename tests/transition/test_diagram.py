@@ -50,8 +50,8 @@ def test_the_line_is_where_energies_cross():
     assert (found.along, found.across) == ("moire_depth", "dielectric_constant")
     assert [cut.at for cut in found.cuts] == EPS.tolist()
     for cut, exact in zip(found.cuts, LINE, strict=True):
-        low, high = cut.place.within_68
-        assert abs(cut.place.value - exact) < 3 * (high - low) / 2 < 0.02
+        low, high = cut.evidence.place.within_68
+        assert abs(cut.evidence.place.value - exact) < 3 * (high - low) / 2 < 0.02
         assert cut.evidence.transition.jump.value == pytest.approx(-0.8, abs=0.06)
         assert [sector.label for sector in cut.evidence.sectors] == [(-1, 0), (1, 1)]
     assert found.data["model"].sel(moire_depth=1.15).values.tolist() == ["crystal", "liquid", "liquid"]
@@ -62,12 +62,12 @@ def test_of_one_sweep_the_line_is_where_the_interaction_energy_jumps():
     whole = phase_diagram(make_sweeps()).data.drop_vars("model")
     for cut, exact in zip(phase_diagram({"free": whole}).cuts, LINE, strict=True):
         assert cut.evidence.crossings == []
-        assert cut.place.within_68[0] <= exact <= cut.place.within_68[1]
+        assert cut.evidence.place.within_68[0] <= exact <= cut.evidence.place.within_68[1]
 
 
 def test_without_a_transition_there_is_no_line():
     found = phase_diagram({"liquid": make_sweep(False)})
-    assert [cut.place for cut in found.cuts] == [None] * 3
+    assert [cut.evidence.place for cut in found.cuts] == [None] * 3
 
 
 def test_cuts_run_along_the_parameter_that_is_asked_for():

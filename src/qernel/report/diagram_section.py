@@ -26,7 +26,7 @@ def write_diagram(found: Diagram, directory: Path) -> Path:
 def _rows(found: Diagram) -> Data:
     rows = []
     for cut in found.cuts:
-        place, jump = cut.place, cut.evidence.transition
+        place, jump = cut.evidence.place, cut.evidence.transition
         where = (place.value, *place.within_68) if place else ("", "", "")
         rows.append([cut.at, *where, *(jump.jump if jump else ("", ""))])
     line = [found.along, f"{found.along}_low", f"{found.along}_high"]

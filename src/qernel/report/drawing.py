@@ -146,7 +146,7 @@ def draw_branches(axes: Axes, x: np.ndarray, found: Break) -> None:
 
 def draw_transition_line(axes: Axes, found: Diagram) -> None:
     """Where the transition is along x at every y, with its 68% interval."""
-    places = [(cut.at, cut.place) for cut in found.cuts if cut.place]
+    places = [(cut.at, cut.evidence.place) for cut in found.cuts if cut.evidence.place]
     y, x = [at for at, _ in places], np.array([place.value for _, place in places])
     axes.plot(x, y, color="white", linewidth=3.5)
     for at, (value, (low, high)) in places:

@@ -29,6 +29,13 @@ class Sector(NamedTuple):
     weight: float
 
 
+class Place(NamedTuple):
+    """Where a transition is along a parameter, with its 68% interval."""
+
+    value: float
+    within_68: Interval
+
+
 class Evidence(NamedTuple):
     """What one system's sweep says."""
 
@@ -47,6 +54,15 @@ class Evidence(NamedTuple):
         """The break of the interaction energy, if there is one."""
         interaction = self.breaks.get("coulomb")
         return interaction if interaction and interaction.found else None
+
+    @property
+    def place(self) -> Place | None:
+        """Where energies cross, if they do once; else where the interaction energy breaks, if it does."""
+        if len(self.crossings) == 1:
+            value, error = self.crossings[0].value, self.crossings[0].error
+            return Place(value, (value - error, value + error))
+        found = self.transition
+        return Place(found.value, found.within_68) if found else None
 
     def as_dict(self) -> dict:
         """For JSON."""

@@ -1,0 +1,68 @@
+"""More contexts where a transition is: between the two that hold it, round after round."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import xarray
+
+from qernel.comparison import compare, crossings, envelope
+from qernel.config import UserError
+from qernel.transition.evidence import LEAST_POINTS, weigh
+
+Sweeps = dict[str, xarray.Dataset]
+_ADDED = 3  # contexts in a round, evenly between two
+
+
+def refined(
+    measure: Callable[[Mapping[str, Sequence[float]], int], Sweeps],
+    over: Mapping[str, Sequence[float]],
+    rounds: int,
+) -> Sweeps:
+    """Sweeps of `measure(contexts, round)`, with contexts added in so many rounds where a transition is.
+
+    Of several models the lowest at each context shows it, and where their energies cross. Without one nothing
+    is added. Raises UserError unless `over` is one parameter with enough contexts to tell.
+    """
+    if len(over) != 1 or len(*over.values()) < LEAST_POINTS:
+        raise UserError(f"refinement needs one parameter and {LEAST_POINTS} contexts of it or more")
+    (parameter,) = over
+    sweeps = measure(over, 0)
+    for number in range(1, rounds + 1):
+        added = contexts_to_add(sweeps)
+        if not added:
+            break
+        finer = measure({parameter: added}, number)
+        sweeps = {name: merged(sweeps[name], finer[name]) for name in sweeps}
+    return sweeps
+
+
+def contexts_to_add(sweeps: Mapping[str, xarray.Dataset]) -> list[float]:
+    """Contexts between the two around the transition, three of them; none where there is no transition."""
+    lowest, crossed = next(iter(sweeps.values())), []
+    if len(sweeps) > 1:
+        lowest, crossed = envelope(sweeps), crossings(compare(sweeps))
+    place = weigh(lowest, crossed).place
+    if place is None:
+        return []
+    x = lowest[str(lowest["energy"].dims[0])].values
+    left = x[x <= place.within_68[0]].max(initial=x[0])
+    right = x[(x >= place.within_68[1]) & (x > left)].min(initial=x[-1])
+    return np.linspace(left, right, _ADDED + 2)[1:-1].tolist()
+
+
+def merged(one: xarray.Dataset, other: xarray.Dataset) -> xarray.Dataset:
+    """Two sweeps over one parameter as one, in the order of the parameter; attributes are those of the first.
+
+    Where both have a context, the first one's measurement stays.
+    """
+    (parameter,) = (str(name) for name in one["energy"].dims)
+    new = other.sel({parameter: ~np.isin(other[parameter].values, one[parameter].values)})
+    together = xarray.concat(
+        [one, new],
+        parameter,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        combine_attrs="override",
+    )
+    return together.sortby(parameter)
