@@ -31,12 +31,10 @@ def transition_table(evidence: Evidence) -> Table:
 
 
 def diagram_table(diagram: Diagram) -> Table:
-    """A row for every cut: the jump or kink, where it is, where energies cross, momenta at the ends.
-
-    Places are values of the parameter that cuts run along.
-    """
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in (diagram.across, "interaction", "68%", "crossing", "momenta"):
+    """A row for every cut: the jump or kink, where it is, where energies cross, momenta at the ends."""
+    title = f"transition along {diagram.along}, at each {diagram.across}"
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("at", "interaction energy", "68%", "energies cross", "momenta"):
         table.add_column(name, no_wrap=True)
     for at, evidence in diagram.cuts:
         found = evidence.transition
