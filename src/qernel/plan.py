@@ -28,9 +28,12 @@ from qernel.training.step import make_optimization, make_sampling
 
 _FACTOR = 4  # between the microbatches that are tried
 _WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
-_BATCHES = 4  # microbatches that are timed together
+_TIMED_WALKERS = 32  # in whole microbatches, that are timed together
 _GRAM_WALKERS = 256  # that the natural gradient's update is timed with
-_REPEATS = 3
+_REPEATS, _LONG_ENOUGH = (
+    3,
+    10.0,
+)  # calls of which the fastest counts, and seconds after which there are enough
 
 
 class Plan(NamedTuple):
@@ -130,7 +133,7 @@ def _seconds_of_batches(config: Config) -> float:
     share = training.walkers // contexts
     devices = len(walker_mesh(share).devices)
     batches = contexts * math.ceil(share / devices / training.microbatch)
-    few = min(batches, _BATCHES)
+    few = min(batches, max(_TIMED_WALKERS // (training.microbatch * devices), 1))
     walkers = max(few * training.microbatch * devices, 4)
     part = _with_training(config, walkers=walkers, stages=(Stage(steps=1),))
     state = initial_state(part)
@@ -180,10 +183,9 @@ def _with_training(config: Config, **changes) -> Config:
 def _fastest(call: Callable) -> float:
     """Seconds of the fastest of a few calls, after one that compiles."""
     jax.block_until_ready(call())
-
-    def timed() -> float:
+    times: list[float] = []
+    while len(times) < _REPEATS and sum(times) < _LONG_ENOUGH:
         begin = time.perf_counter()
         jax.block_until_ready(call())
-        return time.perf_counter() - begin
-
-    return min(timed() for _ in range(_REPEATS))
+        times.append(time.perf_counter() - begin)
+    return min(times)
