@@ -140,10 +140,10 @@ def test_everything_is_named_with_its_unit_and_axes(generic_case):
     for name, variable in data.variables.items():
         assert variable.attrs["units"], name
         assert variable.attrs["long_name"], name
-        # Only what a coordinate explains may be an axis.
+        # Only what a coordinate explains may be an axis, or what is but numbered.
         for dim in variable.dims:
             explained = any(dim in data[c].dims for c in data.coords if c != name or variable.ndim == 1)
-            assert explained or dim == "natural_orbital", (name, dim)
+            assert explained or dim in ("natural_orbital", "layer", "expert"), (name, dim)
     for name in data:
         assert data[name].dims[0] == "moire_depth", name
         if f"{name}_error" in data:
