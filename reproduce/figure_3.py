@@ -7,12 +7,9 @@ Miniature: the shipped models of 6 electrons in 9 cells, a minute on two cores. 
 has the lattice's translations: a crystal shows in the structure factor, at K, and not in the density.
 """
 
-from commands import options, qernel
+from commands import climb, options, qernel
 
-from qernel.runs import Run
-from qernel.shipped import copy_model
-
-LADDER = ["18/27", "54/81", "96/144", "150/225", "training.walkers=1024"]
+LADDER = ["18/27", "54/81", "96/144", "150/225"]
 #: Model to start from, depth, and its momentum in larger cells: Gamma is one of the crystal's three.
 STATES = (
     ("six-over-depth", "0.7", "model.sector=lowest"),
@@ -24,14 +21,9 @@ FEW_SAMPLES = ["--walkers", "64", "--samples", "20", "--equilibration", "20"]
 def main() -> None:
     arguments = options(__doc__, "figure-3")
     for model, depth, sector in STATES:
-        run = arguments.out / model
-        if arguments.miniature:
-            copy_model(model, Run(run))
-        else:
-            qernel("transfer", model, *LADDER, sector, "--steps", "5000", "--out", str(arguments.out))
-            run = arguments.out / f"{model}-150-225"
-        qernel("sweep", str(run), "--over", f"moire_depth={depth}", *(FEW_SAMPLES * arguments.miniature))
-        qernel("report", str(run))
+        run = climb(model, LADDER, sector, arguments)
+        qernel("sweep", run, "--over", f"moire_depth={depth}", *(FEW_SAMPLES * arguments.miniature))
+        qernel("report", run)
 
 
 if __name__ == "__main__":

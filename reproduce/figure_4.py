@@ -6,12 +6,9 @@ way of 18 in 27 cells. A GPU and days; the same command resumes.
 Miniature: the shipped models of 6 electrons in 9 cells at eight depths. Two minutes on two cores.
 """
 
-from commands import options, qernel
+from commands import climb, options, qernel
 
-from qernel.runs import Run
-from qernel.shipped import copy_model
-
-LADDER = ["18/27", "54/81", "training.walkers=1024", "contexts.moire_depth=[0.5,1.6]"]
+LADDER = ["18/27", "54/81", "contexts.moire_depth=[0.5,1.6]"]
 #: Model to start from, and its momentum in larger cells: Gamma is one of the crystal's three.
 MODELS = {"six-over-depth": "model.sector=lowest", "six-K": "model.sector=[0,0]"}
 FEW_SAMPLES = ["--walkers", "64", "--samples", "20"]
@@ -19,15 +16,7 @@ FEW_SAMPLES = ["--walkers", "64", "--samples", "20"]
 
 def main() -> None:
     arguments = options(__doc__, "figure-4")
-    runs = []
-    for model, sector in MODELS.items():
-        run = arguments.out / model
-        if arguments.miniature:
-            copy_model(model, Run(run))
-        else:
-            qernel("transfer", model, *LADDER, sector, "--steps", "5000", "--out", str(arguments.out))
-            run = arguments.out / f"{model}-54-81"
-        runs.append(str(run))
+    runs = [climb(model, LADDER, sector, arguments) for model, sector in MODELS.items()]
     over = "moire_depth=0.9:1.6:8" if arguments.miniature else "moire_depth=0.5:1.6:23"
     effort = FEW_SAMPLES if arguments.miniature else []
     qernel("compare", *runs, "--over", over, *effort, "--out", str(arguments.out / "comparisons"))

@@ -168,7 +168,7 @@ def plan(
 ) -> None:
     """Say what a training step will take in memory and time on this machine, and propose a microbatch.
 
-    Takes minutes: the step is compiled at three sizes of the microbatch, and one microbatch of each timed.
+    Takes minutes: the step is compiled at three sizes of the microbatch, and a few of each are timed.
 
     Parameters
     ----------

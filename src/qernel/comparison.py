@@ -62,6 +62,14 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     return stacked.assign_coords(model=list(sweeps)).isel(model=index)
 
 
+def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, list[Crossing]]:
+    """The envelope of sweeps over one parameter, and where they cross; a single sweep is its own."""
+    if len(sweeps) == 1:
+        (only,) = sweeps.values()
+        return only, []
+    return envelope(sweeps), crossings(compare(sweeps))
+
+
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:
     """Label of the total momentum that holds more than 95% of psi at every context; None if none does."""
     if "sector_weight" not in sweep:

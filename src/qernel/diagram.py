@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import xarray
 
-from qernel.comparison import compare, crossings, envelope
+from qernel.comparison import envelope, lowest_of
 from qernel.config import UserError
 from qernel.transition.evidence import LEAST_POINTS, Evidence, weigh
 
@@ -50,6 +50,5 @@ def phase_diagram(
     cuts = []
     for value in data[across].values.tolist():
         here = {name: sweep.sel({across: value}) for name, sweep in sweeps.items()}
-        crossed = crossings(compare(here)) if len(here) > 1 else []
-        cuts.append(Cut(value, weigh(data.sel({across: value}), crossed, seed=seed)))
+        cuts.append(Cut(value, weigh(*lowest_of(here), seed=seed)))
     return Diagram(data, along, across, cuts)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import xarray
 
-from qernel.comparison import compare, crossings, envelope
+from qernel.comparison import lowest_of
 from qernel.config import UserError
 from qernel.transition.evidence import LEAST_POINTS, weigh
 
@@ -38,9 +38,7 @@ def refined(
 
 def contexts_to_add(sweeps: Mapping[str, xarray.Dataset]) -> list[float]:
     """Contexts between the two around the transition, three of them; none where there is no transition."""
-    lowest, crossed = next(iter(sweeps.values())), []
-    if len(sweeps) > 1:
-        lowest, crossed = envelope(sweeps), crossings(compare(sweeps))
+    lowest, crossed = lowest_of(sweeps)
     place = weigh(lowest, crossed).place
     if place is None:
         return []

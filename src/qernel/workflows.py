@@ -10,7 +10,7 @@ import numpy as np
 import xarray
 
 from qernel.batching import walker_mesh
-from qernel.comparison import compare, crossings, envelope
+from qernel.comparison import lowest_of
 from qernel.config import Config, UserError
 from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
@@ -192,9 +192,7 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xar
         data = read_sweep(source)
         systems.setdefault(_system(data), {})[str(source)] = data
     for sweeps in systems.values():
-        lowest, crossed = next(iter(sweeps.values())), []
-        if len(sweeps) > 1:
-            lowest, crossed = envelope(sweeps), crossings(compare(sweeps))
+        lowest, crossed = lowest_of(sweeps)
         yield ", ".join(sweeps), lowest, weigh(lowest, crossed, seed=seed)
 
 
