@@ -72,7 +72,7 @@ def test_ansatz_of_one_sector_has_all_its_weight_there(sector, tiny, generic, sa
     weights = samples_of(observable, model, scattered(hamiltonian, 16), (1.2,))[0]["sector_weight"]
     label = config.model.sector
     if label == "lowest":
-        label = np.sum(model.orbitals.momenta, axis=0)
+        label = np.sum(model.orbitals.momenta[0], axis=0)
     expected = np.eye(4)[sector_of(observable, label)]
     np.testing.assert_allclose(weights, np.tile(expected, (16, 1)), atol=1e-9)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy, lowest_filling
+from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy, lowest_fillings
 from qernel.hamiltonian.couplings import Family
 from qernel.hamiltonian.moire import MoirePotential
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell, supercell_of
@@ -135,7 +135,7 @@ def test_lowest_filling_of_every_momentum_by_brute_force(cell, moire, spins):
         expected[name] = min(expected.get(name, math.inf), first + second)
     assert len(expected) == cell.cells
     for name, label in representative.items():
-        filled = lowest_filling(bloch, cell, spins, tuple(label.tolist()))
+        filled = next(lowest_fillings(bloch, cell, spins, tuple(label.tolist())))
         assert tuple(len(set(chosen.tolist())) for chosen in filled) == spins
         chosen = np.concatenate(filled)
         assert cell.momentum_class(bloch.momenta[chosen].sum(axis=0)) == name
@@ -144,7 +144,7 @@ def test_lowest_filling_of_every_momentum_by_brute_force(cell, moire, spins):
 
 def test_lowest_filling_without_a_momentum_takes_the_lowest_levels():
     bloch = bloch_orbitals(supercell_of(3), DEPTH, PHASE)
-    up, down = lowest_filling(bloch, supercell_of(3), (4, 2))
+    up, down = next(lowest_fillings(bloch, supercell_of(3), (4, 2)))
     assert (up.tolist(), down.tolist()) == ([0, 1, 2, 3], [0, 1])
 
 
@@ -174,7 +174,7 @@ def test_lowest_fillings_reach_across_gaps(cell, count, moire):
     bloch = bloch_orbitals(cell, moire, PHASE)
     expected = lowest_by_occupation(bloch, cell, count)
     for label in cell.moire_points():
-        filled, _ = lowest_filling(bloch, cell, (count, 0), tuple(label.tolist()))
+        filled, _ = next(lowest_fillings(bloch, cell, (count, 0), tuple(label.tolist())))
         assert len(set(filled.tolist())) == count
         name = cell.momentum_class(bloch.momenta[filled].sum(axis=0))
         assert name == cell.momentum_class(label)

@@ -8,7 +8,7 @@ import pytest
 from qernel.config import OptimizerConfig
 from qernel.estimators.gradient import Scores
 from qernel.optimize import make_optimizer
-from qernel.optimize.spring import gram, solve_damped, spring
+from qernel.optimize.spring import spring
 
 CONTEXTS, WALKERS, PARAMETERS = 2, 5, 9
 COUNT = CONTEXTS * WALKERS
@@ -35,11 +35,6 @@ def batch(seed):
     o = rows.reshape(2 * COUNT, PARAMETERS) / np.sqrt(COUNT)
     eps = residual.reshape(2 * COUNT) / np.sqrt(COUNT)
     return Scores(split(rows[0]), split(rows[1])), jnp.asarray(residual), o, eps
-
-
-def test_gram_matrix_and_its_order_of_rows():
-    rows, _, o, _ = batch(0)
-    np.testing.assert_allclose(np.asarray(gram(rows)) / COUNT, o @ o.T, rtol=0, atol=1e-13)
 
 
 def test_minsr_is_the_natural_gradient():
@@ -83,24 +78,6 @@ def test_steps_longer_than_the_bound_are_shortened_to_it(bound):
     assert np.sum((o @ bounded) ** 2) == pytest.approx(bound, rel=1e-9)
     np.testing.assert_allclose(bounded / np.linalg.norm(bounded), free / np.linalg.norm(free), atol=1e-12)
     np.testing.assert_array_equal(step(2 * np.sum((o @ free) ** 2)), free)
-
-
-def test_damped_solution():
-    random = np.random.default_rng(3)
-    factor, target = random.normal(size=(12, 5)), random.normal(size=12)
-    matrix = factor @ factor.T  # of rank five
-    solution = solve_damped(jnp.asarray(matrix), jnp.asarray(target), DAMPING)
-    np.testing.assert_allclose(solution, np.linalg.solve(matrix + DAMPING * np.eye(12), target), rtol=1e-9)
-
-
-def test_indefinite_matrix_counts_its_negative_eigenvalues_as_zero():
-    random = np.random.default_rng(4)
-    vectors, _ = np.linalg.qr(random.normal(size=(6, 6)))
-    values, target = np.array([2.0, 1.0, 0.5, 1e-8, -0.01, -0.3]), random.normal(size=6)
-    matrix = vectors * values @ vectors.T
-    expected = vectors @ ((vectors.T @ target) / (np.maximum(values, 0) + DAMPING))
-    solution = solve_damped(jnp.asarray(matrix), jnp.asarray(target), DAMPING)
-    np.testing.assert_allclose(solution, expected, rtol=1e-8)
 
 
 def test_minsr_by_name_forgets_the_last_direction():

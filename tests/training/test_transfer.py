@@ -111,8 +111,8 @@ def test_another_filling_takes_each_column_from_the_nearest_momentum(build, over
     new, old = model.orbitals, theirs[0].orbitals
     assert new.momenta == ours[0].orbitals.momenta != old.momenta
     assert tensors[".orbitals.weight"] == tensors[".orbitals.coefficients"] == "adapted"
-    given = np.array(old.momenta) @ old.supercell.reciprocal
-    for column, momentum in enumerate(np.array(new.momenta) @ new.supercell.reciprocal):
+    given = np.array(old.momenta[0]) @ old.supercell.reciprocal
+    for column, momentum in enumerate(np.array(new.momenta[0]) @ new.supercell.reciprocal):
         same = [j for j in range(len(given)) if np.array_equal(new.weight[..., column], old.weight[..., j])]
         assert len(same) == 1
         np.testing.assert_array_equal(new.coefficients[:, :, column], old.coefficients[:, :, same[0]])
@@ -125,9 +125,9 @@ def test_another_filling_takes_each_column_from_the_nearest_momentum(build, over
 def test_bands_at_one_momentum_take_bands(build):
     small, large = build(1, "electrons=[6,0]", "cells=3"), build(0, "electrons=[12,0]", "cells=12")
     model, _ = transferred(large, small)
-    gamma = [j for j, label in enumerate(small[0].orbitals.momenta) if label == (0, 0)]
+    gamma = [j for j, label in enumerate(small[0].orbitals.momenta[0]) if label == (0, 0)]
     assert len(gamma) > 1  # several bands are filled at Gamma
-    here = [j for j, label in enumerate(model.orbitals.momenta) if label == (0, 0)]
+    here = [j for j, label in enumerate(model.orbitals.momenta[0]) if label == (0, 0)]
     assert np.array_equal(model.orbitals.weight[..., here[0]], small[0].orbitals.weight[..., gamma[0]])
 
 

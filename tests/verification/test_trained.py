@@ -7,7 +7,7 @@ import pytest
 
 from qernel.config import load_config
 from qernel.hamiltonian import make_hamiltonian
-from qernel.hamiltonian.bands import bloch_orbitals, lowest_filling
+from qernel.hamiltonian.bands import bloch_orbitals, lowest_fillings
 from qernel.measurement import Effort
 from qernel.training.loop import initial_state
 from qernel.verification.exact import Exact
@@ -29,7 +29,7 @@ def filled_bands(name, momentum):
     bands = bloch_orbitals(
         hamiltonian.supercell, float(couplings.moire), float(couplings.phase), np.zeros(2), 7.01
     )
-    filled = np.concatenate(lowest_filling(bands, hamiltonian.supercell, hamiltonian.spins, momentum))
+    filled = np.concatenate(next(lowest_fillings(bands, hamiltonian.supercell, hamiltonian.spins, momentum)))
     energy = bands.energies[filled].sum() * float(couplings.energy_unit) / hamiltonian.electrons
     return Candidate(name, config, state), float(energy)
 

@@ -32,7 +32,7 @@ def test_common_moire_translation_multiplies_by_the_momentum(case, tiny, generic
     config = tiny(*case)
     model, hamiltonian = generic(config)
     cell, electrons = hamiltonian.supercell, scattered(hamiltonian, 4)
-    label = np.sum(model.orbitals.momenta, axis=0)
+    label = np.sum(model.orbitals.momenta[0], axis=0)
     if config.model.sector != "lowest":
         # the one that was asked for, up to moiré reciprocal vectors
         steps = (label - np.array(config.model.sector)) @ cell.reciprocal @ MOIRE_VECTORS.T / (2 * np.pi)
@@ -74,7 +74,7 @@ def test_lowest_sector_is_that_of_filled_bands(tiny, generic):
             for momentum, energy in zip(bloch.momenta, bloch.energies, strict=True)
             if tuple(momentum) == label
         )
-        for label in model.orbitals.momenta
+        for label in model.orbitals.momenta[0]
     ]
     # Distinct momenta within either spin: the filled states are the lowest of each.
     filled = filled_band_energy(hamiltonian.supercell, (2, 1), moire, phase, TWIST)

@@ -1,10 +1,13 @@
 """One electron in the moiré potential: plane-wave bands, exact for non-interacting electrons."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, Supercell, integer_grid
+
+_EQUAL = 1e-8  # E_M: levels closer than this are degenerate
 
 
 class BlochOrbitals(NamedTuple):
@@ -47,33 +50,42 @@ def bloch_orbitals(
     )
 
 
-def lowest_filling(
+def lowest_fillings(
     bloch: BlochOrbitals,
     supercell: Supercell,
     spins: tuple[int, int],
     momentum: tuple[int, int] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The orbitals that non-interacting electrons fill: indices for spin up and for spin down.
 
-    With `momentum`, an integer label, it is the lowest filling whose labels add up to it modulo moiré
-    reciprocal vectors.
+    With `momentum`, an integer label, these are the lowest fillings whose labels add up to it modulo moiré
+    reciprocal vectors: several where shells are open. Without it, the lowest levels are filled, and the
+    other fillings of the same energy and total momentum follow.
     """
     if momentum is None:
-        return np.arange(spins[0]), np.arange(spins[1])
+        first = np.arange(spins[0]), np.arange(spins[1])
+        yield first
+        label = bloch.momenta[np.concatenate(first)].sum(axis=0)
+        for filling in lowest_fillings(bloch, supercell, spins, (int(label[0]), int(label[1]))):
+            if not all(map(np.array_equal, filling, first)):
+                yield filling
+        return
     points = [supercell.momentum_class(label) for label in supercell.moire_points()]
     minus = np.array(
         [[points.index(_difference(first, second, supercell.cells)) for second in points] for first in points]
     )
     momenta = np.array([points.index(supercell.momentum_class(label)) for label in bloch.momenta])
     target = points.index(supercell.momentum_class(momentum))
-    up, down = (_Fillings(bloch.energies, momenta, minus, count) for count in spins)
-    energies = [up.energies[k] + down.energies[minus[target, k]] for k in range(len(points))]
-    best = int(np.argmin(energies))
-    return up.orbitals(best), down.orbitals(int(minus[target, best]))
+    ups, downs = (_Fillings(bloch.energies, momenta, minus, count) for count in spins)
+    energies = np.array([ups.energies[k] + downs.energies[minus[target, k]] for k in range(len(points))])
+    for split in np.flatnonzero(energies <= energies.min() + _EQUAL):
+        for up in ups.orbitals(int(split)):
+            for down in downs.orbitals(int(minus[target, split])):
+                yield up, down
 
 
 class _Fillings:
-    """The lowest filling at every total momentum, by dynamic programming over the orbitals.
+    """The lowest fillings at every total momentum, by dynamic programming over the orbitals.
 
     Momenta are indices into the list of crystal momenta; `minus[a, b]` is the index of k_a - k_b.
     """
@@ -84,24 +96,33 @@ class _Fillings:
         # two more at every momentum than the lowest filling of all takes there.
         filled = np.bincount(momenta[:count], minlength=points)
         tried = 1 + max(int(np.flatnonzero(momenta == k)[: filled[k] + 2][-1]) for k in range(points))
-        lowest = np.full((count + 1, points), np.inf)
-        lowest[0, minus[0, 0]] = 0.0
-        self._taken = np.zeros((tried, count + 1, points), bool)
-        self._momenta, self._minus, self._count = momenta, minus, count
+        self._levels, self._momenta, self._minus, self._count = energies, momenta, minus, count
+        # Entry [o, n, k]: the lowest energy of n of the first o orbitals at total momentum k.
+        self._lowest = np.full((tried + 1, count + 1, points), np.inf)
+        self._lowest[0, 0, minus[0, 0]] = 0.0
         for orbital in range(tried):
-            with_it = lowest[:-1, minus[:, momenta[orbital]]] + energies[orbital]
-            self._taken[orbital, 1:] = with_it < lowest[1:] - 1e-9  # among equals the first orbitals
-            lowest[1:] = np.where(self._taken[orbital, 1:], with_it, lowest[1:])
-        self.energies = lowest[count]
+            before, after = self._lowest[orbital : orbital + 2]
+            with_it = before[:-1, minus[:, momenta[orbital]]] + energies[orbital]
+            after[:] = before
+            after[1:] = np.minimum(before[1:], with_it)
+        self.energies = self._lowest[-1, count]
 
-    def orbitals(self, momentum: int) -> np.ndarray:
-        """The orbitals of the lowest filling at one total momentum, ascending."""
-        chosen, count = [], self._count
-        for orbital in range(len(self._taken) - 1, -1, -1):
-            if self._taken[orbital, count, momentum]:
-                chosen.append(orbital)
-                count, momentum = count - 1, int(self._minus[momentum, self._momenta[orbital]])
-        return np.array(chosen[::-1], int)
+    def orbitals(self, momentum: int) -> Iterator[np.ndarray]:
+        """The orbitals of each lowest filling at one total momentum, ascending; the first orbitals first."""
+        return self._chosen(len(self._lowest) - 1, self._count, momentum)
+
+    def _chosen(self, orbitals: int, count: int, momentum: int) -> Iterator[np.ndarray]:
+        """The lowest choices of `count` of the first `orbitals`."""
+        if not count:
+            yield np.zeros(0, int)
+            return
+        last, lowest = orbitals - 1, self._lowest[orbitals, count, momentum]
+        rest = int(self._minus[momentum, self._momenta[last]])
+        if self._lowest[last, count, momentum] <= lowest + _EQUAL:
+            yield from self._chosen(last, count, momentum)
+        if self._lowest[last, count - 1, rest] + self._levels[last] <= lowest + _EQUAL:
+            for choice in self._chosen(last, count - 1, rest):
+                yield np.append(choice, last)
 
 
 def _difference(first: tuple[int, int], second: tuple[int, int], cells: int) -> tuple[int, int]:

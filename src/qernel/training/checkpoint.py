@@ -27,7 +27,7 @@ def save_checkpoint(directory: Path, state: TrainingState) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step-{int(state.step):08d}.safetensors"
     tensors = {name: np.asarray(leaf) for name, leaf in _named(state)}
-    header = {"format": _FORMAT, "tensors": json.dumps(sorted(tensors))}
+    header = {"format": _FORMAT, "tensors": json.dumps(sorted(tensors)), "momenta": _momenta(state)}
     temporary = path.with_suffix(".partial")
     with open(temporary, "wb") as file:
         file.write(save(tensors, header))
@@ -57,7 +57,8 @@ def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            if (file.metadata() or {}).get("format") != _FORMAT:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT:
                 raise UserError(f"{path} is not a qernel checkpoint")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -72,6 +73,11 @@ def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
             raise UserError(
                 f"{path}: {name} has shape {tensors[name].shape}, this configuration needs {leaf.shape}"
             )
+    if header.get("momenta", _momenta(template, fillings=1)) != _momenta(template):  # older files do not say
+        raise UserError(
+            f"{path} was written with other crystal momenta for the orbitals' columns than this version"
+            " chooses: train it anew"
+        )
     arrays, static = eqx.partition(template, _is_tensor)
     leaves = [jnp.asarray(tensors[name]) for name, _ in _named(template)]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), static)
@@ -93,6 +99,12 @@ def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState
         except DamagedCheckpoint as error:
             complaints.append(f"{error}; using the one before it")
     raise UserError(f"no readable checkpoint in {directory}: {'; '.join(complaints) or 'it has none'}")
+
+
+def _momenta(state: TrainingState, fillings: int | None = None) -> str:
+    """The crystal momenta of the orbitals' columns (in the first so many fillings): what the weights mean."""
+    momenta = getattr(getattr(state.model, "orbitals", None), "momenta", ())
+    return json.dumps(momenta[:fillings])
 
 
 def _is_tensor(leaf) -> bool:

@@ -7,10 +7,12 @@ source's system is adapted:
 - the context's first layer, so that the network is the same function of the laboratory parameters where
   ranges differ, where a parameter varies that the source held fixed (the network does not depend on it
   yet), or is fixed that the source varied (the network stays as it was there);
-- the orbitals, where another filling has other crystal momenta k: each column takes the periodic part, Bloch
-  coefficients and weights alike, of the source's column nearest in k.
+- the orbitals, where another filling has other crystal momenta: each column takes the periodic part, Bloch
+  coefficients and weights alike, of the source's column nearest in momentum; determinants correspond in their
+  order, taken again where the source has fewer.
 """
 
+import math
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -84,24 +86,36 @@ def _orbitals(model: Ansatz, source: Ansatz):
         return theirs, COPIED
     if not (isinstance(ours, BlochSeededOrbitals) and isinstance(theirs, BlochSeededOrbitals)):
         return ours, NEW
-    columns = _nearest_columns(ours, theirs)
-    coefficients, weight = theirs.coefficients[:, :, columns], theirs.weight[..., columns]
-    if ours.waves != theirs.waves or (coefficients.shape, weight.shape) != _shapes(ours):
+    here, there = ours.weight.shape[-2], theirs.weight.shape[-2]
+    if (
+        ours.waves != theirs.waves or math.lcm(there, len(ours.momenta)) < here
+    ):  # some would be equal for good
+        return ours, NEW
+    columns = np.array([_nearest_columns(ours, theirs, k, k % there) for k in range(here)])
+    determinants = np.arange(here)[:, None] % there
+    coefficients, weight = (
+        theirs.coefficients[:, determinants, columns],
+        theirs.weight[..., determinants, columns],
+    )
+    if (coefficients.shape, weight.shape) != _shapes(ours):
         return ours, NEW
     return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, (coefficients, weight)), ADAPTED
 
 
-def _nearest_columns(ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals) -> np.ndarray:
-    """For each column of `ours` that of `theirs` with the same spin, the nearest momentum, and its band.
+def _nearest_columns(
+    ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals, k: int, other: int
+) -> np.ndarray:
+    """For each column of determinant k of `ours` that of determinant `other` of `theirs` with the same spin,
+    the nearest momentum, and its band.
 
     Columns of equal momentum are bands, counted from below; the highest there is serves those above it.
     """
 
-    def columns(orbitals):
+    def columns(orbitals, k):
         spin = (np.arange(sum(orbitals.spins)) >= orbitals.spins[0]).astype(int)
-        return np.array(orbitals.momenta) @ orbitals.supercell.reciprocal, spin
+        return np.array(orbitals.momenta[k % len(orbitals.momenta)]) @ orbitals.supercell.reciprocal, spin
 
-    (wanted, spins), (given, given_spins) = columns(ours), columns(theirs)
+    (wanted, spins), (given, given_spins) = columns(ours, k), columns(theirs, other)
     chosen, seen = [], []
     for momentum, spin in zip(wanted, spins, strict=True):
         same = np.flatnonzero(given_spins == spin) if spin in given_spins else np.arange(len(given))

@@ -1,5 +1,6 @@
 """Generalized orbitals: from the electrons' features to the matrices whose determinants make psi."""
 
+import itertools
 import math
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from qernel.hamiltonian.bands import bloch_orbitals, lowest_filling
+from qernel.hamiltonian.bands import bloch_orbitals, lowest_fillings
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell
 from qernel.wavefunction.linear import normal
@@ -59,19 +60,22 @@ class FreeOrbitals(eqx.Module):
 
 
 class BlochSeededOrbitals(eqx.Module):
-    """Phi^k_ij = e^{i (k_j + twist).r_i} [sum_g c^k_jg e^{i g.r_i} + w^k_j . x_i].
+    """Phi^k_ij = e^{i (p^k_j + twist).r_i} [sum_g c^k_jg e^{i g.r_i} + w^k_j . x_i].
 
-    Column j carries the crystal momentum k_j of a filled Bloch state of non-interacting electrons, and
-    the coefficients c start as that state's, so that training starts at a sensible Slater determinant.
-    All determinants start in the same filling, also where the last shell is open: in a mixture of fillings
-    one network would have to learn several degenerate states at once. The network's part starts at
+    Column j carries the crystal momentum p^k_j of a filled Bloch state of non-interacting electrons, and
+    the coefficients c start as that state's, so that training starts at sensible Slater determinants.
+    Where the last shell is open, so that several fillings of one total momentum are equally low, the
+    determinants take them in turn: the interaction mixes these fillings from the first order on, and a
+    network on top of a single one is slow to find the others. The network's part starts at
     half the size of the Bloch states': much smaller, it learns slowly.
     The first n_up columns start filled by spin-up electrons, the others by spin-down.
     """
 
     coefficients: Float[Array, "part determinant orbital wave"]
     weight: Float[Array, "part width determinant orbital"]
-    momenta: tuple = eqx.field(static=True)  # integer labels [orbital][2]
+    momenta: tuple = eqx.field(
+        static=True
+    )  # integer labels [filling][orbital][2]; fillings: 1 or determinants
     waves: tuple = eqx.field(static=True)  # integer labels [wave][2] in moiré reciprocal vectors
     spins: tuple[int, int] = eqx.field(static=True)
     supercell: Supercell = eqx.field(static=True)
@@ -91,10 +95,12 @@ class BlochSeededOrbitals(eqx.Module):
     ):
         twist = np.asarray(couplings.twist)
         bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
-        filled = np.concatenate(lowest_filling(bloch, supercell, spins, momentum))
-        seeds = bloch.coefficients[filled]
-        coefficients = np.stack([np.real(seeds), np.imag(seeds)])
-        self.coefficients = jnp.asarray(np.repeat(coefficients[:, None], determinants, 1), jnp.float64)
+        fillings = itertools.islice(lowest_fillings(bloch, supercell, spins, momentum), determinants)
+        filled = np.array([np.concatenate(filling) for filling in fillings])
+        if len(filled) > 1:
+            filled = np.resize(filled, (determinants, sum(spins)))
+        seeds = np.broadcast_to(bloch.coefficients[filled], (determinants, sum(spins), len(bloch.waves)))
+        self.coefficients = jnp.asarray(np.stack([np.real(seeds), np.imag(seeds)]), jnp.float64)
         self.weight = normal(key, (2, width, determinants, sum(spins)), gain / math.sqrt(2 * max(width, 1)))
         self.momenta = _as_tuple(bloch.momenta[filled])
         self.waves = _as_tuple(bloch.waves)
@@ -117,8 +123,8 @@ class BlochSeededOrbitals(eqx.Module):
         )
         if self.spins[1]:
             seed = seed * self._same_spin(seed.dtype)
-        phases = _bloch_factor(electrons, self.supercell, couplings, np.array(self.momenta))
-        return phases[None] * (seed + self.network(x))
+        phases = [_bloch_factor(electrons, self.supercell, couplings, np.array(p)) for p in self.momenta]
+        return jnp.stack(phases) * (seed + self.network(x))
 
     def network(self, x: Float[Array, "electron width"]) -> Complex[Array, "determinant electron orbital"]:
         """w^k_j . x_i."""
