@@ -142,6 +142,43 @@ def test_lowest_filling_of_every_momentum_by_brute_force(cell, moire, spins):
         assert bloch.energies[chosen].sum() == pytest.approx(expected[name], abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("cells", "spins", "moire", "tried"),
+    [(9, (6, 0), DEPTH, range(11)), (4, (3, 0), 0.0, range(20)), (4, (2, 2), 0.0, range(16))],
+)
+def test_all_fillings_of_the_lowest_energy_by_brute_force(cells, spins, moire, tried):
+    cell = supercell_of(cells)
+    bloch = bloch_orbitals(cell, moire, PHASE)
+    by_name = {cell.momentum_class(label): [] for label in cell.moire_points()}
+    for up in itertools.combinations(tried, spins[0]):
+        for down in itertools.combinations(tried, spins[1]):
+            chosen = [*up, *down]
+            name = cell.momentum_class(bloch.momenta[chosen].sum(axis=0))
+            by_name[name].append((bloch.energies[chosen].sum(), up, down))
+    numbers = []
+    for label in cell.moire_points():
+        found = by_name[cell.momentum_class(label)]
+        lowest = min(found)[0]
+        expected = {(up, down) for energy, up, down in found if energy < lowest + 1e-6}
+        fillings = list(lowest_fillings(bloch, cell, spins, tuple(label.tolist())))
+        assert {(tuple(up.tolist()), tuple(down.tolist())) for up, down in fillings} == expected
+        numbers.append(len(fillings))
+        assert len(fillings) == len(expected)
+    assert max(numbers) > 1  # open shells
+
+
+def test_fillings_without_a_momentum_are_those_of_the_lowest_levels():
+    cell = supercell_of(9)
+    bloch = bloch_orbitals(cell, DEPTH, PHASE)
+    fillings = list(lowest_fillings(bloch, cell, (5, 1)))
+    assert fillings[0][0].tolist() == [0, 1, 2, 3, 4]
+    label = bloch.momenta[np.concatenate(fillings[0])].sum(axis=0)
+    named = list(lowest_fillings(bloch, cell, (5, 1), tuple(label.tolist())))
+    both = [{str(each) for each in found} for found in (fillings, named)]
+    assert both[0] == both[1]
+    assert len(fillings) == len(named) > 1
+
+
 def test_lowest_filling_without_a_momentum_takes_the_lowest_levels():
     bloch = bloch_orbitals(supercell_of(3), DEPTH, PHASE)
     up, down = next(lowest_fillings(bloch, supercell_of(3), (4, 2)))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import qernel.training.checkpoint
@@ -124,6 +125,34 @@ def test_another_architecture_is_refused(state, tmp_path, tiny, change, complain
     with pytest.raises(UserError, match=complaint) as error:
         load_checkpoint(path, initial_state(tiny(change)))
     assert path.name in str(error.value)
+
+
+OPEN = ("electrons=[6,0]", "cells=9", "sector=[0,0]", "twist_1=0.0", "twist_2=0.0")
+
+
+def test_other_crystal_momenta_are_refused(tmp_path, tiny):
+    state = initial_state(tiny(*OPEN))
+    assert len(state.model.orbitals.momenta) == 2
+    path = save_checkpoint(tmp_path, state)
+    assert equal(load_checkpoint(path, state), state)
+    with pytest.raises(UserError, match="other crystal momenta"):
+        load_checkpoint(path, initial_state(tiny(*OPEN, "sector=[1,0]")))
+
+
+@pytest.mark.parametrize("fillings", [1, 2])
+def test_files_that_do_not_say_their_momenta_had_one_filling(fillings, tmp_path, tiny):
+    state = initial_state(tiny(*(OPEN if fillings == 2 else ())))
+    assert len(state.model.orbitals.momenta) == fillings
+    path = save_checkpoint(tmp_path, state)
+    with safe_open(path, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = {name: text for name, text in file.metadata().items() if name != "momenta"}
+    save_file(tensors, path, header)
+    if fillings == 1:
+        assert equal(load_checkpoint(path, state), state)
+    else:
+        with pytest.raises(UserError, match="other crystal momenta"):
+            load_checkpoint(path, state)
 
 
 def test_numbers_of_contexts_and_walkers_are_those_of_the_file(state, tmp_path, tiny):

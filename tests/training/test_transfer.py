@@ -100,6 +100,22 @@ def test_a_parameter_that_was_fixed_does_not_matter_yet(build):
     np.testing.assert_array_equal(first, second)
 
 
+def assert_nearest_columns(new, old):
+    """Each column is one of the source's, of the determinant of the same number and the nearest momentum."""
+    there = old.weight.shape[2]
+    for k in range(new.weight.shape[2]):
+        wanted = np.array(new.momenta[k % len(new.momenta)]) @ new.supercell.reciprocal
+        given = np.array(old.momenta[k % there % len(old.momenta)]) @ old.supercell.reciprocal
+        for column, momentum in enumerate(wanted):
+            taken, others = new.weight[:, :, k, column], old.weight[:, :, k % there]
+            (same,) = (j for j in range(len(given)) if np.array_equal(taken, others[..., j]))
+            np.testing.assert_array_equal(
+                new.coefficients[:, k, column], old.coefficients[:, k % there, same]
+            )
+            distance = np.linalg.norm(given - momentum, axis=1)
+            assert distance[same] <= distance.min() + 1e-9
+
+
 @pytest.mark.parametrize(
     "overrides",
     [["model.sector=[0,0]"], ["electrons=[4,2]", "cells=9"], ["electrons=[12,0]", "cells=12"]],
@@ -111,13 +127,7 @@ def test_another_filling_takes_each_column_from_the_nearest_momentum(build, over
     new, old = model.orbitals, theirs[0].orbitals
     assert new.momenta == ours[0].orbitals.momenta != old.momenta
     assert tensors[".orbitals.weight"] == tensors[".orbitals.coefficients"] == "adapted"
-    given = np.array(old.momenta[0]) @ old.supercell.reciprocal
-    for column, momentum in enumerate(np.array(new.momenta[0]) @ new.supercell.reciprocal):
-        same = [j for j in range(len(given)) if np.array_equal(new.weight[..., column], old.weight[..., j])]
-        assert len(same) == 1
-        np.testing.assert_array_equal(new.coefficients[:, :, column], old.coefficients[:, :, same[0]])
-        distance = np.linalg.norm(given - momentum, axis=1)
-        assert distance[same[0]] <= distance.min() + 1e-9
+    assert_nearest_columns(new, old)
     assert all(equal(model.blocks, theirs[0].blocks))
     assert model.features.supercell == ours[0].features.supercell
 
@@ -129,6 +139,24 @@ def test_bands_at_one_momentum_take_bands(build):
     assert len(gamma) > 1  # several bands are filled at Gamma
     here = [j for j, label in enumerate(model.orbitals.momenta[0]) if label == (0, 0)]
     assert np.array_equal(model.orbitals.weight[..., here[0]], small[0].orbitals.weight[..., gamma[0]])
+
+
+OPEN = ("electrons=[6,0]", "cells=9", "twist_1=0.0", "twist_2=0.0")
+
+
+def test_each_filling_of_an_open_shell_takes_its_own_columns(build):
+    ours, theirs = build(0, *OPEN, "sector=[1,1]", "determinants=6"), build(1, *OPEN, "determinants=4")
+    model, tensors = transferred(ours, theirs)
+    new, old = model.orbitals, theirs[0].orbitals
+    assert (len(new.momenta), len(old.momenta)) == (6, 1)
+    assert tensors[".orbitals.weight"] == "adapted"
+    assert_nearest_columns(new, old)
+
+
+def test_no_two_determinants_become_equal(build):
+    """Equal ones would get equal gradients, and stay equal."""
+    _, tensors = transferred(build(0, "determinants=3"), build(1, "determinants=2"))
+    assert tensors[".orbitals.weight"] == tensors[".orbitals.coefficients"] == "new"
 
 
 def test_what_has_no_counterpart_is_new(build):

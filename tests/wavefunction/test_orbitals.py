@@ -45,6 +45,41 @@ def test_seeded_orbitals_are_the_slater_determinant_of_filled_bands(tiny, scatte
     np.testing.assert_allclose(psi, 2 * np.array(expected), rtol=1e-5)
 
 
+OPEN = ("electrons=[6,0]", "cells=9", "sector=[1,1]", "jastrow=false", "twist_1=0.0", "twist_2=0.0")
+
+
+def test_determinants_take_the_fillings_of_an_open_shell_in_turn(tiny, scattered):
+    config = tiny(*OPEN, "determinants=8")
+    hamiltonian = make_hamiltonian(config)
+    cell, couplings = hamiltonian.supercell, hamiltonian.family.couplings(hamiltonian.family.middle())
+    model = make_wavefunction(config, hamiltonian, jax.random.key(0))
+    labels = np.array(model.orbitals.momenta)
+    assert labels.shape == (8, 6, 2)
+    assert {cell.momentum_class(filling.sum(axis=0)) for filling in labels} == {cell.momentum_class((1, 1))}
+    # Without the network there are six different determinants, and the first two again.
+    model = eqx.tree_at(lambda m: m.orbitals.weight, model, replace_fn=jnp.zeros_like)
+    bloch = bloch_orbitals(cell, float(couplings.moire), math.pi / 4, shell=2.01)
+    energies = {
+        tuple(label): energy for label, energy in zip(bloch.momenta[::-1], bloch.energies[::-1], strict=True)
+    }
+    totals = [sum(energies[tuple(label)] for label in filling) for filling in labels]
+    np.testing.assert_allclose(totals, totals[0], atol=1e-8)
+    electrons = scattered(hamiltonian, 9)
+    matrices = jax.vmap(lambda r: model.orbitals(jnp.zeros((6, model.embed.weight.shape[1])), r, couplings))(
+        electrons
+    )
+    values = np.linalg.det(np.asarray(matrices))  # (configuration, determinant)
+    assert np.linalg.matrix_rank(values / abs(values).max(), tol=1e-6) == 6
+    np.testing.assert_allclose(values[:, 6:], values[:, :2], rtol=1e-6)
+
+
+def test_closed_shells_have_one_filling(tiny):
+    config = tiny(*OPEN, "electrons=[7,0]", "sector=[0,0]", "determinants=3")
+    model = make_wavefunction(config, make_hamiltonian(config), jax.random.key(0))
+    assert np.array(model.orbitals.momenta).shape == (1, 7, 2)
+    assert model.orbitals.weight.shape[2] == 3
+
+
 def test_fresh_wavefunction_starts_near_the_filled_bands(tiny):
     """One electron: <E> by quadrature, above the exact energy (variational) and close to it."""
     config = tiny("electrons=[1,0]", "cells=1", "dielectric_constant=1e9", "size=32", "heads=4")

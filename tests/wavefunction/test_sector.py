@@ -23,6 +23,7 @@ CASES = [
     ("cells=3", "sector=lowest"),
     ("cells=4", "sector=[1,0]"),
     ("cells=4", "sector=[-1,3]", "electrons=[3,0]"),
+    ("cells=9", "sector=[1,1]", "electrons=[6,0]", "twist_1=0.0", "twist_2=0.0", "determinants=3"),
     ("cells=3", "sector=[0,0]", "electrons=[1,2]", "layers=2", "groups=2", "jastrow=false"),
 ]
 
@@ -37,7 +38,8 @@ def test_common_moire_translation_multiplies_by_the_momentum(case, tiny, generic
         # the one that was asked for, up to moiré reciprocal vectors
         steps = (label - np.array(config.model.sector)) @ cell.reciprocal @ MOIRE_VECTORS.T / (2 * np.pi)
         np.testing.assert_allclose(steps, np.rint(steps), atol=1e-9)
-    momentum = (label + 3 * TWIST) @ cell.reciprocal
+    twist = np.array([config.system.twist_1, config.system.twist_2])
+    momentum = (label + 3 * twist) @ cell.reciprocal
     before = log_psi(model, hamiltonian, electrons)
     for shift in (MOIRE_VECTORS[0], MOIRE_VECTORS[1], -MOIRE_VECTORS[0] + 3 * MOIRE_VECTORS[1]):
         ratio = np.exp(log_psi(model, hamiltonian, electrons + shift) - before)
