@@ -6,7 +6,10 @@ import xarray
 
 from qernel.cli import main
 from qernel.comparison import compare, crossings, momentum
+from qernel.measurement import Effort
 from qernel.runs import Run
+from qernel.sweep import sweep
+from qernel.workflows import compare_runs
 
 
 def sweep_of(energy, error, weight=None):
@@ -88,6 +91,23 @@ def test_the_command_prints_writes_and_keeps(runs, capsys):
             assert data["energy"].attrs["units"] == "meV"
             assert set(data["lowest"].values) <= {"one", "two"}
         assert len(list(Run(runs / "two").sweep_directory.glob("*.nc"))) == number
+
+
+def test_what_is_complete_is_kept_when_interrupted(runs, monkeypatch):
+    ran, files = [], {name: len(list(Run(runs / name).sweep_directory.glob("*"))) for name in ("one", "two")}
+
+    def interrupted(*arguments, **options):
+        ran.append(1)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return sweep(*arguments, **options)
+
+    monkeypatch.setattr("qernel.workflows.sweep", interrupted)
+    over, effort = {"moire_depth": [0.7]}, Effort(walkers=4, samples=4)
+    with pytest.raises(KeyboardInterrupt):
+        compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, lambda done, total: None)
+    left = {name: len(list(Run(runs / name).sweep_directory.glob("*"))) for name in files}
+    assert left == {"one": files["one"] + 1, "two": files["two"]}
 
 
 @pytest.mark.parametrize(

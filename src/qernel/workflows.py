@@ -97,8 +97,8 @@ def sweep_run(
     Returns the dataset and the file, None where another process has written it. `refine` is the number of
     rounds of more contexts where a transition is.
     """
-    (data,) = _measure({run.path.name: run}, over, effort, progress, refine).values()
-    return data, write_sweep(data, run.sweep_directory) if is_first() else None
+    (written,) = _measure({run.path.name: run}, over, effort, progress, refine).values()
+    return written
 
 
 def _measure(
@@ -107,21 +107,29 @@ def _measure(
     effort: Effort,
     progress: Callable[[int, int], None],
     refine: int,
-) -> dict[str, xarray.Dataset]:
-    """Sweeps of several runs at the same contexts, by name."""
+) -> dict[str, tuple[xarray.Dataset, Path | None]]:
+    """Sweeps of several runs at the same contexts, by name, each written to its run once it is complete.
 
-    def at(over: Mapping[str, Sequence[float]], number: int) -> dict[str, xarray.Dataset]:
-        found, here = {}, effort._replace(seed=effort.seed + number)
+    With their files, None where another process has written them.
+    """
+
+    def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
+        here = effort._replace(seed=effort.seed + number)
         for index, (name, run) in enumerate(runs.items()):
             state, _ = run.state()
 
             def report(done: int, total: int, before: int = index) -> None:
                 progress(before * total + done, len(runs) * total)
 
-            found[name] = sweep(run.config(), state, over, here, progress=report)
-        return found
+            yield name, sweep(run.config(), state, over, here, progress=report)
 
-    return refined(at, over, refine) if refine else at(over, 0)
+    complete = sweeps(over, 0)
+    if refine:
+        complete = refined(lambda *round: dict(sweeps(*round)), over, refine).items()
+    return {
+        name: (data, write_sweep(data, runs[name].sweep_directory) if is_first() else None)
+        for name, data in complete
+    }
 
 
 def sweep_from_all_starts(
@@ -176,10 +184,7 @@ def compare_runs(
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
     found = _measure(dict(zip(names, runs, strict=True)), over, effort, progress, refine)
-    if is_first():
-        for run, data in zip(runs, found.values(), strict=True):
-            write_sweep(data, run.sweep_directory)
-    return found
+    return {name: data for name, (data, _) in found.items()}
 
 
 def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xarray.Dataset, Evidence]]:

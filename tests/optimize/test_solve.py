@@ -78,12 +78,13 @@ def test_conjugate_gradients_solve_to_their_tolerance(matrix, dtype):
     assert error @ dense @ error < 0.006**2 * (exact @ dense @ exact)
 
 
-def test_many_parameters_are_iterated_and_few_factorized(matrix):
-    target, few = jnp.asarray(np.random.default_rng(3).normal(size=COUNT)), as_scores(matrix)
-    few = Scores({"a": few.log_abs["a"]}, {"a": few.phase["a"]})
-    for scores, solve in ((as_scores(matrix), iterated), (few, by_factors)):
-        found = solve_damped(scores, target, DAMPING)
-        np.testing.assert_allclose(found, solve(scores, target, DAMPING), rtol=1e-9)
+def test_large_systems_are_iterated_and_small_ones_factorized(matrix, monkeypatch):
+    target, scores = jnp.asarray(np.random.default_rng(3).normal(size=COUNT)), as_scores(matrix)
+    few = Scores({"a": scores.log_abs["a"]}, {"a": scores.phase["a"]})
+    for many_rows, these, solve in ((31, scores, iterated), (31, few, by_factors), (32, scores, by_factors)):
+        monkeypatch.setattr("qernel.optimize.solve._MANY_ROWS", many_rows)
+        found = solve_damped(these, target, DAMPING)
+        np.testing.assert_allclose(found, solve(these, target, DAMPING), rtol=1e-9)
 
 
 def by_factors(scores, target, damping):

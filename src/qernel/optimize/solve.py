@@ -1,7 +1,7 @@
 """The linear system of the natural gradient in the space of walkers, (O O^T + damping) x = b.
 
-O are the scores over sqrt(walkers), with rows as in `qernel.optimize.rows`. With few parameters O O^T is put
-together and factorized. With many, that would cost more than the rest of a step, rows^2 x parameters
+O are the scores over sqrt(walkers), with rows as in `qernel.optimize.rows`. With few rows or parameters O O^T
+is put together and factorized. With many, that would cost more than the rest of a step, rows^2 x parameters
 operations; conjugate gradients need only a few products with O and O^T, if their preconditioner is good. Here
 it is (Y Y^T + damping)^{-1} with Y a sketch of O, folded to twice as many columns as there are rows or more:
 Y Y^T + damping has the eigenvalues of the matrix up to factors near one, whatever the spectrum (a subspace
@@ -16,7 +16,7 @@ from qernel.estimators.gradient import Scores
 from qernel.optimize import rows
 
 _WIDTH, _PIECES = 2, 32  # columns of the sketch: per row, or if that is more, one per so many parameters
-_MANY = 4  # parameters per row, beyond which conjugate gradients are cheaper
+_MANY_ROWS, _MANY = 256, 4  # rows, and parameters per row, beyond which conjugate gradients are cheaper
 _TOLERANCE, _MOST = 0.003, 30  # relative error of the solution in the norm of the matrix; iterations
 _ROUNDING = 1e-6  # of the sketch's Gram matrix, relative to its trace
 
@@ -24,7 +24,7 @@ _ROUNDING = 1e-6  # of the sketch's Gram matrix, relative to its trace
 def solve_damped(scores: Scores, target: Float[Array, " row"], damping: float) -> Float[Array, " row"]:
     """(O O^T + damping)^{-1} target, with O = scores / sqrt(walkers)."""
     count, parameters = rows.shape(scores)
-    if parameters <= _MANY * count:
+    if count <= _MANY_ROWS or parameters <= _MANY * count:
         solution = factorized(rows.gram(scores) * (2 / count), target.astype(jnp.float64), damping)
     else:
         solution = iterated(scores, target, damping)

@@ -1,0 +1,151 @@
+"""Which optimizer gets lowest for six electrons, per step and per second?
+
+Trains the preset `six` (6 electrons in 9 cells at depth 1, eps 5) with each optimizer for several seeds, and
+prints the energy above the exact one of its momentum after so many steps, and after the time in which
+SPRING makes them. Energies are those seen in training, averaged over the last 20 steps, at a noise of some
+0.02 meV per electron; seconds are each one's median over steps, measured in the same run.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+from environment import save
+from rich.console import Console
+from rich.table import Table
+
+from qernel.config import load_config
+from qernel.optimize import solve
+from qernel.training import loop
+
+_WINDOW = 20  # steps that an energy is averaged over
+_DECAY = 200  # of the learning rates, as in the preset
+
+
+class Variant(NamedTuple):
+    """An optimizer: overrides, or one of optax's; how many times as many steps it makes."""
+
+    overrides: tuple[str, ...] = ()
+    make: Callable[[], optax.GradientTransformation] | None = None
+    factor: int = 1
+    factorized: bool = False
+
+
+def _decaying(rate: float) -> optax.Schedule:
+    return lambda count: rate / (1 + count / _DECAY)
+
+
+VARIANTS = {
+    "SPRING": Variant(),
+    "SPRING, Gram matrix factorized": Variant(factorized=True),
+    "SPRING, rate 0.02": Variant(("learning_rate=0.02",)),
+    "SPRING, rate 0.1": Variant(("learning_rate=0.1",)),
+    "SPRING, momentum 0.95": Variant(("momentum=0.95",)),
+    "SPRING, momentum 0.99": Variant(("momentum=0.99",)),
+    "MinSR": Variant(("optimizer.name=minsr",)),
+    "Adam, rate 0.001": Variant(("optimizer.name=adam", "learning_rate=0.001"), factor=2),
+    "Adam, rate 0.003": Variant(("optimizer.name=adam", "learning_rate=0.003"), factor=2),
+    "Muon, rate 0.003": Variant(
+        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.003)), factor=2
+    ),
+    "Muon, rate 0.01": Variant(
+        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.01)), factor=2
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--walkers", type=int, default=256)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    exact, rows = exact_energy(), []
+    about = {"command": "benchmarks/optimizers.py", "steps": arguments.steps, "walkers": arguments.walkers}
+    about |= {"exact": exact, "units": "meV per electron, seconds"}
+    for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
+        for name in arguments.variants:
+            rows.append({"variant": name, "seed": seed} | run(VARIANTS[name], seed, arguments))
+            print(name, seed, f"{np.mean(rows[-1]['energy'][-_WINDOW:]):.3f}", flush=True)
+            save(arguments.out, about | {"rows": rows})
+    print_table(rows, arguments.steps, exact)
+
+
+def run(variant: Variant, seed: int, arguments: argparse.Namespace) -> dict:
+    """Energies by step, and the median of the seconds of a step."""
+    steps = variant.factor * arguments.steps
+    training = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={steps}}}]"]
+    config = load_config("six", [*training, f"decay_steps={_DECAY}", *variant.overrides])
+    make, many = loop.make_optimizer, solve._MANY_ROWS
+    if variant.make is not None:
+        transformation = optax.with_extra_args_support(variant.make())
+        loop.make_optimizer = lambda *_: transformation
+    solve._MANY_ROWS = math.inf if variant.factorized else many
+    jax.clear_caches()
+    energy, seconds, began = [], [], time.perf_counter()
+    try:
+        for _, metrics in loop.train(config, loop.initial_state(config)):
+            energy.append(round(float(metrics.energy[0]), 4))
+            seconds.append(time.perf_counter() - began)
+            began = time.perf_counter()
+    finally:
+        loop.make_optimizer, solve._MANY_ROWS = make, many
+    return {"energy": energy, "seconds": float(np.median(seconds[1:]))}
+
+
+def exact_energy() -> float:
+    """Of the preset's momentum (-1, 0), meV per electron."""
+    record = json.loads((Path(__file__).parent / "exact_6_9.json").read_text())
+    return next(
+        sector["energy"]
+        for each in record["contexts"]
+        if (each["moire_depth"], each["dielectric_constant"]) == (1.0, 5.0)
+        for sector in each["sectors"]
+        if [-1, 0] in sector["momenta"]
+    )
+
+
+def print_table(rows: list[dict], steps: int, exact: float) -> None:
+    """Excess over the exact energy after a quarter, half and all of the steps, or of SPRING's time."""
+    marks = (steps // 4, steps // 2, steps)
+    times = {row["seed"]: row["seconds"] for row in rows if row["variant"] == "SPRING"}
+    table = Table("", "steps/s of SPRING's", *(f"{mark} steps" for mark in marks), "in its time:", box=None)
+    for mark in marks:
+        table.add_column(f"{mark}")
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        here = [row for row in rows if row["variant"] == name]
+        speeds = [times.get(row["seed"], math.nan) / row["seconds"] for row in here]
+        by_step = [[excess(row, mark, exact) for row in here] for mark in marks]
+        by_time = [
+            [excess(row, mark * speed, exact) for row, speed in zip(here, speeds, strict=True)]
+            for mark in marks
+        ]
+        cells = [f"{np.mean(speeds):.2f}", *map(mean_and_error, by_step), "", *map(mean_and_error, by_time)]
+        table.add_row(name, *cells)
+    Console(width=150).print(table)
+
+
+def excess(row: dict, step: float, exact: float) -> float:
+    """Mean energy of the steps up to this one, above the exact one; NaN where it was not reached."""
+    last = round(step) if math.isfinite(step) else 0
+    if not _WINDOW <= last <= len(row["energy"]):
+        return math.nan
+    return float(np.mean(row["energy"][last - _WINDOW : last])) - exact
+
+
+def mean_and_error(values: list[float]) -> str:
+    scatter = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return "not reached" if any(map(math.isnan, values)) else f"{np.mean(values):.3f} ± {scatter:.3f}"
+
+
+if __name__ == "__main__":
+    main()
