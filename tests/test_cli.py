@@ -134,6 +134,15 @@ def test_system_and_parameters_are_said_first(trained_run):
     assert "conditioning" in lines[2]
 
 
+def test_an_open_shell_is_said(capsys, monkeypatch, tmp_path, tiny_file):
+    monkeypatch.setattr("qernel.cli.train_run", lambda *_: True)
+    system = ["electrons=[6,0]", "cells=9", "twist_1=0.0", "twist_2=0.0"]
+    for sector, said in (("lowest", False), ("[1,1]", True)):
+        main(["train", tiny_file, "--out", str(tmp_path / sector), f"sector={sector}", *system])
+        expected = "open shell: 6 fillings of this momentum are equally low; 2 determinants take them in turn"
+        assert (expected in capsys.readouterr().out) == said
+
+
 def test_show(capsys, trained_run):
     main(["show", str(trained_run.path)])
     output = capsys.readouterr().out

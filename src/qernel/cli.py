@@ -32,7 +32,7 @@ from qernel.successors import enlarged, finetuned
 from qernel.sweep import STARTS
 from qernel.tables import comparison_table, starts_table, sweep_table, with_error
 from qernel.transition import Evidence, extrapolate
-from qernel.wavefunction import count_parameters, wavefunction_shapes
+from qernel.wavefunction import count_parameters, equal_fillings, wavefunction_shapes
 from qernel.workflows import (
     compare_runs,
     draw_diagram,
@@ -50,6 +50,8 @@ app = App(
     help="One neural wavefunction for a whole family of interacting-electron problems.",
 )
 console = Console()
+
+_MOST_FILLINGS = 24  # of an open shell that are counted
 
 
 @Parameter(name="*")
@@ -677,6 +679,15 @@ def _introduce(config: Config) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    fillings = equal_fillings(config, make_hamiltonian(config), _MOST_FILLINGS + 1)
+    if fillings > 1:
+        number = fillings if fillings <= _MOST_FILLINGS else f"more than {_MOST_FILLINGS}"
+        console.print(
+            f"open shell: {number} fillings of this momentum are equally low;"
+            f" {config.model.determinants} determinants take them in turn",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _parse_range(text: str) -> tuple[str, list[float]]:

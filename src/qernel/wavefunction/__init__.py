@@ -1,5 +1,6 @@
 """The ansätze: one file per concept, and one per ansatz."""
 
+import itertools
 import math
 
 import equinox as eqx
@@ -9,6 +10,7 @@ from jax.random import split
 from jaxtyping import PRNGKeyArray
 
 from qernel.config import Config
+from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.wavefunction.base import LogPsi, Wavefunction
 from qernel.wavefunction.features import PeriodicFeatures
@@ -16,7 +18,7 @@ from qernel.wavefunction.film import ContextEmbedding, ModulatedNorm
 from qernel.wavefunction.jastrow import PairJastrow
 from qernel.wavefunction.linear import Linear
 from qernel.wavefunction.norm import RMSNorm
-from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals, bloch_seeds
 from qernel.wavefunction.psiformer import Layer, PsiFormer
 from qernel.wavefunction.qernel import Qernel, make_blocks
 
@@ -26,6 +28,7 @@ __all__ = [
     "Qernel",
     "Wavefunction",
     "count_parameters",
+    "equal_fillings",
     "make_wavefunction",
     "wavefunction_shapes",
 ]
@@ -58,6 +61,18 @@ def count_parameters(model: Wavefunction) -> dict[str, int]:
                 group = "conditioning"
             counts[group] = counts.get(group, 0) + math.prod(leaf.shape)
     return counts
+
+
+def equal_fillings(config: Config, hamiltonian: Hamiltonian, most: int) -> int:
+    """How many fillings of the ansatz's total momentum are equally low, `most` at most; 1 in closed shells.
+
+    0 for orbitals that start in none.
+    """
+    if config.model.orbitals == "free":
+        return 0
+    seeded_at = _seeded_at(config, hamiltonian)
+    _, fillings = bloch_seeds(hamiltonian.supercell, hamiltonian.spins, *seeded_at)
+    return sum(1 for _ in itertools.islice(fillings, most))
 
 
 def _qernel(config: Config, hamiltonian: Hamiltonian, key: PRNGKeyArray) -> Qernel:
@@ -130,7 +145,13 @@ def _orbitals(
     model, supercell, spins = config.model, hamiltonian.supercell, hamiltonian.spins
     if model.orbitals == "free":
         return FreeOrbitals(supercell, sum(spins), model.size, model.determinants, real=model.real, key=key)
+    couplings, momentum = _seeded_at(config, hamiltonian)
+    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, couplings, momentum, key=key)
+
+
+def _seeded_at(config: Config, hamiltonian: Hamiltonian) -> tuple[Couplings, tuple[int, int] | None]:
+    """Couplings and total momentum of the Bloch states that orbitals start from."""
     with jax.ensure_compile_time_eval():  # Bloch states are numbers, also where only shapes are wanted
         couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
-    momentum = None if isinstance(model.sector, str) else model.sector
-    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, couplings, momentum, key=key)
+    sector = config.model.sector
+    return couplings, None if isinstance(sector, str) else sector

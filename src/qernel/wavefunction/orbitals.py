@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import equinox as eqx
 import jax
@@ -9,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from qernel.hamiltonian.bands import bloch_orbitals, lowest_fillings
+from qernel.hamiltonian.bands import BlochOrbitals, bloch_orbitals, lowest_fillings
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell
 from qernel.wavefunction.linear import normal
+
+_SHELL = 2.01  # plane waves of the seeds, in units of the shortest moiré reciprocal vector
 
 
 class FreeOrbitals(eqx.Module):
@@ -89,14 +92,12 @@ class BlochSeededOrbitals(eqx.Module):
         couplings: Couplings,
         momentum: tuple[int, int] | None = None,
         *,
-        shell: float = 2.01,
+        shell: float = _SHELL,
         gain: float = 0.5,
         key: PRNGKeyArray,
     ):
-        twist = np.asarray(couplings.twist)
-        bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
-        fillings = itertools.islice(lowest_fillings(bloch, supercell, spins, momentum), determinants)
-        filled = np.array([np.concatenate(filling) for filling in fillings])
+        bloch, fillings = bloch_seeds(supercell, spins, couplings, momentum, shell)
+        filled = np.array([np.concatenate(each) for each in itertools.islice(fillings, determinants)])
         if len(filled) > 1:
             filled = np.resize(filled, (determinants, sum(spins)))
         seeds = np.broadcast_to(bloch.coefficients[filled], (determinants, sum(spins), len(bloch.waves)))
@@ -133,6 +134,19 @@ class BlochSeededOrbitals(eqx.Module):
     def _same_spin(self, dtype) -> Complex[Array, "electron orbital"]:
         up = np.arange(sum(self.spins)) < self.spins[0]
         return jnp.asarray(up[:, None] == up[None, :], dtype)
+
+
+def bloch_seeds(
+    supercell: Supercell,
+    spins: tuple[int, int],
+    couplings: Couplings,
+    momentum: tuple[int, int] | None,
+    shell: float = _SHELL,
+) -> tuple[BlochOrbitals, Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """The Bloch states that columns start from, and the fillings that determinants take in turn."""
+    twist = np.asarray(couplings.twist)
+    bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
+    return bloch, lowest_fillings(bloch, supercell, spins, momentum)
 
 
 def _complex_product(
