@@ -1,8 +1,8 @@
 """What a training step will take, in memory and in time, on this machine: known before it is run.
 
 Memory is what the compiler reserves for the whole step at its real shapes; nothing is run for it. Time is
-measured on a few microbatches, which a step repeats. Only the natural gradient's Gram matrix grows otherwise,
-with the square of the walkers: its update is timed on random scores of a few hundred walkers.
+measured on a few microbatches, which a step repeats, and on the natural gradient's update, which does not
+grow in proportion to the walkers: with random scores of all of them.
 """
 
 import functools
@@ -29,7 +29,6 @@ from qernel.training.step import make_optimization, make_sampling
 _FACTOR = 4  # between the microbatches that are tried
 _WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
 _TIMED_WALKERS = 32  # in whole microbatches, that are timed together
-_GRAM_WALKERS = 256  # that the natural gradient's update is timed with
 _REPEATS, _LONG_ENOUGH = (
     3,
     10.0,
@@ -53,12 +52,15 @@ def plans(config: Config, limit: int | None) -> Iterator[Plan]:
     config = _longest_stage(config)
     most = config.training.walkers // config.training.stages[0].contexts
     own = min(config.training.microbatch, most)
-    squares = _seconds_of_squares(config)
+    update: float | None = None
     for size in sorted({max(own // _FACTOR, 1), own, min(own * _FACTOR, most)}):
         at_size = _with_training(config, microbatch=size)
         memory = step_memory(at_size)
-        fits = limit is None or memory <= limit
-        yield Plan(size, memory, _seconds_of_batches(at_size) + squares if fits else None)
+        if limit is not None and memory > limit:
+            yield Plan(size, memory, None)
+            continue
+        update = _seconds_of_update(config) if update is None else update
+        yield Plan(size, memory, _seconds_of_batches(at_size) + update)
 
 
 def preferred(candidates: Iterable[Plan]) -> Plan | None:
@@ -146,11 +148,12 @@ def _seconds_of_batches(config: Config) -> float:
     return _fastest(step) * batches / few
 
 
-def _seconds_of_squares(config: Config) -> float:
-    """Seconds of the natural gradient's update, from that of fewer walkers; zero for other optimizers."""
+def _seconds_of_update(config: Config) -> float:
+    """Seconds of the natural gradient's update of the first stage; zero for other optimizers."""
     if config.optimizer.name not in NATURAL_GRADIENT:
         return 0.0
-    walkers, dtype = min(config.training.walkers, _GRAM_WALKERS), jnp.dtype(config.training.precision)
+    training, contexts = config.training, config.training.stages[0].contexts
+    shape, dtype = (contexts, training.walkers // contexts), jnp.dtype(training.precision)
     parameters = eqx.filter(initial_state(config).model, eqx.is_inexact_array)
     optimizer = make_optimizer(config.optimizer)
 
@@ -159,12 +162,18 @@ def _seconds_of_squares(config: Config) -> float:
         memory = optimizer.init(parameters)
         return optimizer.update(parameters, memory, parameters, scores=scores, residual=residual)[0]
 
-    random = jax.tree.map(
-        lambda leaf: jax.random.normal(jax.random.key(1), (1, walkers, *leaf.shape), dtype), parameters
-    )
-    residual = jax.random.normal(jax.random.key(2), (2, 1, walkers), dtype)
-    seconds = _fastest(functools.partial(update, parameters, Scores(random, random), residual))
-    return seconds * (config.training.walkers / walkers) ** 2
+    def scores_like(key):
+        leaves, structure = jax.tree.flatten(parameters)
+        keys = jax.random.split(key, len(leaves))
+        made = [
+            jax.random.normal(each, (*shape, *leaf.shape), dtype)
+            for each, leaf in zip(keys, leaves, strict=True)
+        ]
+        return jax.tree.unflatten(structure, made)
+
+    scores = Scores(scores_like(jax.random.key(1)), scores_like(jax.random.key(2)))
+    residual = jax.random.normal(jax.random.key(3), (2, *shape), dtype)
+    return _fastest(functools.partial(update, parameters, scores, residual))
 
 
 def _halves(config: Config) -> tuple[Callable, Callable]:
