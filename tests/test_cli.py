@@ -135,7 +135,7 @@ def test_system_and_parameters_are_said_first(trained_run):
 
 
 def test_an_open_shell_is_said(capsys, monkeypatch, tmp_path, tiny_file):
-    monkeypatch.setattr("qernel.cli.train_run", lambda *_: True)
+    monkeypatch.setattr("qernel.cli.training.train_run", lambda *_: True)
     system = ["electrons=[6,0]", "cells=9", "twist_1=0.0", "twist_2=0.0"]
     for sector, said in (("lowest", False), ("[1,1]", True)):
         main(["train", tiny_file, "--out", str(tmp_path / sector), f"sector={sector}", *system])
@@ -151,7 +151,7 @@ def test_show(capsys, trained_run):
 
 
 def test_presets_are_listed_and_printed_as_templates(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("qernel.cli.console.width", 200)
+    monkeypatch.setattr("qernel.cli.application.console.width", 200)
     main(["presets"])
     listed = capsys.readouterr().out
     assert "pair" in listed

@@ -116,7 +116,7 @@ def test_files_are_numbered_and_never_overwritten(data, tmp_path):
 
 
 def test_command(trained_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("qernel.cli.console.width", 200)
+    monkeypatch.setattr("qernel.cli.application.console.width", 200)
     path = tmp_path / "run"
     shutil.copytree(trained_run.path, path)
     effort = ["--walkers", "4", "--samples", "4", "--equilibration", "1"]

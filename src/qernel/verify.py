@@ -117,10 +117,10 @@ _QUICK = (_Family("pair", (_pair("pair", steps=200),), (0.7, 1.1, 1.5), 0.1),)
 _FULL = (
     _Family("pair", (_pair("pair"), _pair("pair-seed1", "training.seed=1")), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02),
     _Family("pair, eps 10", (_pair("pair-eps10", "dielectric_constant=10"),), (0.7, 1.1, 1.5), 0.02),
-    _Family("four", ("four-over-depth",), (0.7, 0.9, 1.1, 1.3, 1.5), 0.1),
-    _Family("four, eps 10", ("four-over-depth-eps10",), (0.7, 1.1, 1.5), 0.1),
-    _Family("six", ("six-over-depth", "six-K"), (0.7, 0.9, 1.3, 1.5), 0.1),
-    _Family("six, eps 10", ("six-over-depth-eps10", "six-K-eps10"), (0.7, 1.1, 1.5), 0.1),
+    _Family("four", ("four-over-depth",), (0.7, 0.9, 1.1, 1.3, 1.5), 0.05),
+    _Family("four, eps 10", ("four-over-depth-eps10",), (0.7, 1.1, 1.5), 0.05),
+    _Family("six", ("six-over-depth", "six-K"), (0.7, 0.9, 1.3, 1.5), 0.05),
+    _Family("six, eps 10", ("six-over-depth-eps10", "six-K-eps10"), (0.7, 1.1, 1.5), 0.05),
     # Without correlation the local energy scatters by several meV.
     _Family("SlaterNet", (_SLATERNET,), (), 0.0, Effort(walkers=512, samples=240)),
     *(_Family(f"gas of {n}", (f"gas-{n}",), (2.78886, 5.57772), 0.1) for n in (7, 19)),  # r_s 10, 5

@@ -1,0 +1,157 @@
+"""Commands that say what was found: transition, diagram, report, verify, demo.
+
+Drawing is imported where it is used, because matplotlib is slow to import.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from qernel.cli.application import app, console
+from qernel.cli.opening import open_run
+from qernel.config import UserError
+from qernel.tables import with_error
+from qernel.transition import Evidence, extrapolate
+from qernel.workflows import draw_diagram, system_but_size, weigh_sources
+
+
+@app.command
+def transition(
+    *sources: Path,
+    seed: Annotated[int, Parameter(help="Seed of the resampling.")] = 0,
+    out: Path = Path("runs/transitions"),
+) -> None:
+    """Locate a transition along one parameter, with intervals, or say that there is none.
+
+    Two branches of the interaction energy are compared with smooth curves; so are those of the energy's slope
+    and of S(K). The fidelity susceptibility may have a peak.
+
+    Parameters
+    ----------
+    sources
+        Runs, of which the newest sweep counts, or sweeps' files. Of several models of one system the lowest
+        counts at each context; several sizes are extrapolated in 1/N.
+    out
+        Where the numbers and the figure are written, as transition-NNN.json, .png, .pdf and .csv.
+    """
+    from qernel.findings import conclusion, momenta, transition_table
+    from qernel.report.transition_section import write_transition
+
+    if not sources:
+        raise UserError("transition needs a run or a sweep's file")
+    families: dict[str, list[Evidence]] = {}
+    for name, data, evidence in weigh_sources(sources, seed):
+        console.print(f"{name}: {len(data[evidence.parameter])} contexts", highlight=False)
+        console.print(transition_table(evidence))
+        if evidence.sectors:
+            console.print(momenta(evidence), highlight=False, soft_wrap=True)
+        console.print(conclusion(evidence), highlight=False, soft_wrap=True)
+        if evidence.breaks:
+            console.print(f"wrote {write_transition(data, evidence, out)}", highlight=False, soft_wrap=True)
+        if evidence.transition:
+            families.setdefault(system_but_size(data), []).append(evidence)
+    for found in families.values():
+        if len({evidence.electrons for evidence in found}) > 1:
+            places = [
+                (e.electrons, e.transition.value, e.transition.within_68) for e in found if e.transition
+            ]
+            limit = extrapolate(places)
+            at = with_error(limit.value, limit.error)
+            console.print(f"straight line in 1/N, to infinitely many electrons: {at}", highlight=False)
+
+
+@app.command
+def diagram(
+    *sources: Path,
+    along: Annotated[
+        str | None, Parameter(help="Parameter that cuts run along; the longer by default.")
+    ] = None,
+    seed: Annotated[int, Parameter(help="Seed of the resampling.")] = 0,
+    out: Path = Path("runs/diagrams"),
+) -> None:
+    """Draw a phase diagram over two parameters, with the transition line and its uncertainty.
+
+    Along one parameter the evidence of `qernel transition`, at every value of the other.
+
+    Parameters
+    ----------
+    sources
+        Runs, of which the newest sweep over two parameters counts, or such sweeps' files. Of several models
+        of one system the lowest counts at each context.
+    out
+        Where the numbers and the figure are written, as diagram-NNN.json, .png, .pdf and .csv.
+    """
+    from qernel.findings import diagram_table
+    from qernel.report.diagram_section import write_diagram
+
+    if not sources:
+        raise UserError("diagram needs a run or a sweep's file")
+    found = draw_diagram(sources, along, seed)
+    console.print(diagram_table(found))
+    console.print(f"wrote {write_diagram(found, out)}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def report(run: Path, /) -> None:
+    """Draw a run's figures and write one HTML page that opens without a network.
+
+    Parameters
+    ----------
+    run
+        A run's directory.
+    """
+    from qernel.report.page import write_report
+
+    page = write_report(open_run(run))
+    console.print(f"wrote {page}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def verify(run: Path | None = None, /, *, quick: bool = False, out: Path = Path("runs/verify")) -> None:
+    """Compare with exact results and closed forms; exit 1 if any comparison fails.
+
+    Parameters
+    ----------
+    run
+        A run to check: against exact energies where there are some, and against itself. Left out: the program
+        as a whole, training what the comparisons need.
+    quick
+        Fewer comparisons and shorter training: minutes instead of an hour.
+    out
+        Where the models that are trained go.
+    """
+    from qernel.report.page import write_report
+    from qernel.verification.check import Check, checks_table
+    from qernel.verify import verify as verify_program
+    from qernel.verify import verify_run
+
+    checks: list[Check] = []
+    if run is None:
+        checked = verify_program(out, console, checks.append, quick=quick)
+    else:
+        checked = open_run(run)
+        verify_run(checked, checks.append)
+    console.print(checks_table(checks))
+    console.print(f"wrote {write_report(checked)}", highlight=False, soft_wrap=True)
+    failed = [check for check in checks if not check.passed]
+    console.print(f"{len(checks) - len(failed)} of {len(checks)} comparisons passed", highlight=False)
+    if failed:
+        sys.exit(1)
+
+
+@app.command
+def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
+    """Train a small model, check it against exact energies, sweep a shipped one, draw a page.
+
+    Parameters
+    ----------
+    out
+        Where the runs go.
+    quick
+        Only a few steps and samples: a test that everything works.
+    """
+    from qernel.demo import run_demo
+
+    run_demo(out, console, quick=quick)

@@ -1,0 +1,53 @@
+"""What is written on the command line, as values; a mistake is a UserError that says how to write it."""
+
+import numpy as np
+
+from qernel.config import UserError
+from qernel.measurement import Effort
+
+
+def parse_range(text: str) -> tuple[str, list[float]]:
+    """name=start:stop:count or name=value,value,..."""
+    name, equals, values = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        if ":" not in values:
+            return name, [float(value) for value in values.split(",")]
+        start, stop, count = values.split(":")
+        if int(count) < 1:
+            raise ValueError
+        return name, np.linspace(float(start), float(stop), int(count)).tolist()
+    except ValueError:
+        raise UserError(
+            f"--over {text}: write name=start:stop:count or name=value,value,..., e.g. moire_depth=0.5:1.5:21"
+        ) from None
+
+
+def parse_place(text: str) -> tuple[str, tuple[float, float]]:
+    """name=value or name=low:high."""
+    name, equals, values = text.partition("=")
+    try:
+        low, *high = (float(value) for value in values.split(":"))
+        if not equals or len(high) > 1:
+            raise ValueError
+    except ValueError:
+        raise UserError(f"--at {text}: write name=value or name=low:high, e.g. moire_depth=1.05") from None
+    return name, (low, high[0] if high else low)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ELECTRONS/CELLS."""
+    electrons, _, cells = text.partition("/")
+    if not (electrons.isdigit() and cells.isdigit()):
+        raise UserError(f"{text} is not a size: write ELECTRONS/CELLS, e.g. 18/27")
+    return int(electrons), int(cells)
+
+
+def checked(effort: Effort) -> Effort:
+    """`effort`, or a UserError where nothing could be measured by it."""
+    if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
+        raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
+    if effort.target_error is not None and not effort.target_error > 0:
+        raise UserError("the target error has to be above 0 meV per electron")
+    return effort

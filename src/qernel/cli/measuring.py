@@ -1,0 +1,184 @@
+"""Commands that measure trained wavefunctions by inference: sweep, compare, hysteresis."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from qernel.cli.application import app, console
+from qernel.cli.arguments import checked, parse_range
+from qernel.cli.opening import open_run
+from qernel.cli.processes import Processes
+from qernel.comparison import compare, crossings, momentum
+from qernel.config import Config, UserError
+from qernel.estimators import OBSERVABLES
+from qernel.hysteresis import memory
+from qernel.measurement import Effort
+from qernel.sweep import STARTS
+from qernel.tables import comparison_table, starts_table, sweep_table, with_error
+from qernel.workflows import compare_runs, sweep_from_all_starts, sweep_run, write_sweep
+
+
+@app.command
+def sweep(
+    run: Path,
+    /,
+    *,
+    over: list[str] | None = None,
+    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
+    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    equilibration: Annotated[
+        int, Parameter(help="Samples thrown away at least; more while walkers drift.")
+    ] = Effort().equilibration,
+    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
+    target_error: Annotated[
+        float | None, Parameter(help="Sample on until the energy's error is below this, in meV per electron.")
+    ] = None,
+    start: Annotated[
+        str, Parameter(help=f"Where walkers come from: {'; '.join(f'{k}, {v}' for k, v in STARTS.items())}.")
+    ] = Effort().start,
+    refine: Annotated[int, Parameter(help="Rounds of three more contexts where a transition is.")] = 0,
+    measure: Annotated[
+        list[str] | None, Parameter(help=f"Observables to add, of {', '.join(OBSERVABLES)}.")
+    ] = None,
+    processes: Processes = Processes(),
+) -> None:
+    """Measure a trained wavefunction over its contexts, by inference only.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model, which is copied to runs/NAME first.
+    over
+        name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
+        Left out: one measurement at the system's own parameters.
+    """
+    values = dict(parse_range(text) for text in over or [])
+    processes.join()
+    this = open_run(run)
+    effort = checked(
+        Effort(
+            walkers=walkers,
+            samples=samples,
+            equilibration=equilibration,
+            moves=moves,
+            seed=seed,
+            observables=(*Effort().observables, *(measure or [])),
+            start=start,
+            target_error=target_error,
+        )
+    )
+    with console.status("measuring ...") as status:
+        data, path = sweep_run(
+            this,
+            values,
+            effort,
+            lambda done, total: status.update(f"measured {done} of {total} contexts"),
+            refine=refine,
+        )
+    _warn_outside(this.config(), values)
+    console.print(sweep_table(data))
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="compare")
+def compare_command(
+    *runs: Path,
+    over: list[str],
+    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
+    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    refine: Annotated[int, Parameter(help="Rounds of three more contexts where the lowest changes.")] = 0,
+    out: Path = Path("runs/comparisons"),
+) -> None:
+    """Sweep several models of one system: which lies lowest where, and where they cross.
+
+    Models may differ in sector, seed, ansatz or training. Each sweep is also kept in its own run.
+
+    Parameters
+    ----------
+    runs
+        Two runs or more, or names of shipped models.
+    over
+        name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
+    out
+        Where the comparison is written, as comparison-NNN.nc.
+    """
+    if len(runs) < 2:
+        raise UserError("compare needs two runs or more")
+    values = dict(parse_range(text) for text in over)
+    effort = checked(Effort(walkers=walkers, samples=samples, seed=seed))
+    with console.status("measuring ...") as status:
+        sweeps = compare_runs(
+            [open_run(run) for run in runs],
+            values,
+            effort,
+            lambda done, total: status.update(f"measured {done} of {total} contexts"),
+            refine=refine,
+        )
+    data = compare(sweeps)
+    console.print(comparison_table(data))
+    for name, each in sweeps.items():
+        console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
+    if len(values) == 1:
+        for crossing in crossings(data):
+            at = with_error(crossing.value, crossing.error)
+            console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
+    path = write_sweep(data, out, "comparison")
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def hysteresis(
+    run: Path,
+    /,
+    *,
+    over: str,
+    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
+    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    equilibration: Annotated[int, Parameter(help="Samples thrown away at least.")] = Effort().equilibration,
+    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    out: Path = Path("runs/hysteresis"),
+) -> None:
+    """Sweep up and down, from a liquid and from a crystal: do walkers remember where they came from?
+
+    Each sweep is also kept in the run.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    over
+        name=start:stop:count or name=value,value,...
+    out
+        Where the comparison and its figure are written, as hysteresis-NNN.nc, .png, .pdf and .csv.
+    """
+    from qernel.report.hysteresis_section import write_hysteresis
+
+    values = dict([parse_range(over)])
+    effort = checked(Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed))
+    this = open_run(run)
+    with console.status("measuring ...") as status:
+        data = sweep_from_all_starts(
+            this,
+            values,
+            effort,
+            lambda done, total: status.update(f"measured {done} of {total} contexts"),
+        )
+    console.print(starts_table(data))
+    for each in memory(data):
+        verdict = (
+            f"walkers remember their start: {each.largest:.3g} between two starts at {each.where:g}"
+            if each.found
+            else "walkers agree wherever they start"
+        )
+        console.print(f"{each.variable}: {verdict} (chance {each.p_value:.1%})", highlight=False)
+    console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
+
+
+def _warn_outside(config: Config, values: dict[str, list[float]]) -> None:
+    for name, points in values.items():
+        low, high = config.trained[name]
+        if min(points) < low or max(points) > high:
+            console.print(f"note: the model was trained for {name} in [{low:g}, {high:g}] only")

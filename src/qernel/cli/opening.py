@@ -1,0 +1,23 @@
+"""Runs that a command reads, shipped models among them."""
+
+from pathlib import Path
+
+from qernel.cli.application import console
+from qernel.processes import by_first
+from qernel.runs import Run
+from qernel.shipped import copy_model, shipped_models
+
+
+def open_run(path: Path) -> Run:
+    """A run; where `path` is but the name of a shipped model, its copy in runs/NAME."""
+    if Run(path).exists() or str(path) not in shipped_models():
+        return Run(path)
+    run = Run(Path("runs") / path)
+
+    def copy() -> None:
+        if not run.exists():
+            copy_model(str(path), run)
+            console.print(f"copied the shipped model {path} to {run.path}", highlight=False, soft_wrap=True)
+
+    by_first(copy)
+    return run

@@ -1,0 +1,166 @@
+"""Commands that train: a run, a fine-tuned one, a ladder of sizes; and the plan before them."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from qernel.cli.application import app, console
+from qernel.cli.arguments import parse_place, parse_size
+from qernel.cli.introduction import introduce
+from qernel.cli.processes import Processes
+from qernel.config import Config, UserError, load_config
+from qernel.plan import advice, device_memory, plan_table, plans, preferred
+from qernel.progress import TrainingView
+from qernel.runs import Run
+from qernel.shipped import find_run
+from qernel.successors import enlarged, finetuned
+from qernel.workflows import train_run
+
+
+@app.command
+def train(
+    source: str,
+    /,
+    *overrides: str,
+    out: Path | None = None,
+    minutes: float | None = None,
+    processes: Processes = Processes(),
+) -> None:
+    """Train a wavefunction. The same command again resumes where it stopped.
+
+    Parameters
+    ----------
+    source
+        A preset (see `qernel presets`) or a TOML file.
+    overrides
+        key=value, e.g. training.walkers=512 or moire_depth=1.2.
+    out
+        The run's directory; runs/SOURCE by default.
+    minutes
+        Stop cleanly after this long.
+    """
+    run = Run(out or Path("runs") / Path(source).stem)
+    _train(load_config(source, overrides), run, minutes, processes)
+
+
+@app.command
+def plan(
+    source: str,
+    /,
+    *overrides: str,
+    memory: Annotated[float | None, Parameter(help="GiB to stay within; the device's by default.")] = None,
+) -> None:
+    """Say what a training step will take in memory and time on this machine, and propose a microbatch.
+
+    Takes minutes: the step is compiled at three sizes of the microbatch, and a few of each are timed.
+
+    Parameters
+    ----------
+    source
+        A preset (see `qernel presets`) or a TOML file.
+    overrides
+        key=value, e.g. training.walkers=512 or electrons=[54,0].
+    """
+    config = load_config(source, overrides)
+    limit = device_memory() if memory is None else int(memory * 2**30)
+    introduce(config)
+    with console.status("compiling ..."):
+        candidates = list(plans(config, limit))
+    console.print(plan_table(candidates))
+    chosen = preferred(candidates)
+    console.print(advice(chosen, config, limit), highlight=False, soft_wrap=True)
+    if chosen is None:
+        sys.exit(1)
+
+
+@app.command
+def finetune(
+    run: Path,
+    /,
+    *overrides: str,
+    at: list[str],
+    steps: int = 500,
+    out: Path | None = None,
+    minutes: float | None = None,
+    processes: Processes = Processes(),
+) -> None:
+    """Go on training a conditional wavefunction at one context, or in a part of its range.
+
+    The run itself stays as it is. The same command again resumes.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    overrides
+        key=value, e.g. training.walkers=512 or learning_rate=0.01.
+    at
+        name=value or name=low:high; repeat for several parameters. Others keep their range.
+    steps
+        Optimization steps.
+    out
+        The new run's directory; runs/NAME-at-VALUE by default.
+    minutes
+        Stop cleanly after this long.
+    """
+    config, start = find_run(run).config(), str(run)
+    ranges = dict(parse_place(text) for text in at)
+    places = "-".join(f"{low:g}" if low == high else f"{low:g}-{high:g}" for low, high in ranges.values())
+    new = finetuned(config, start, ranges, steps, overrides)
+    _train(new, Run(out or Path("runs") / f"{run.name}-at-{places}"), minutes, processes)
+
+
+@app.command
+def transfer(
+    run: Path,
+    /,
+    *sizes: str,
+    steps: int = 300,
+    out: Path = Path("runs"),
+    minutes: float | None = None,
+    processes: Processes = Processes(),
+) -> None:
+    """Start larger systems from a smaller one: a ladder of sizes, each from the one before.
+
+    Features, attention, experts and conditioning are copied, orbitals taken over by momentum. The same
+    command again resumes where it stopped.
+
+    Parameters
+    ----------
+    run
+        A run's directory, or the name of a shipped model.
+    sizes
+        ELECTRONS/CELLS, e.g. 18/27 54/81; among them key=value overrides for all, e.g. training.walkers=128.
+    steps
+        Optimization steps at each size.
+    out
+        Where the new runs go, as NAME-ELECTRONS-CELLS.
+    minutes
+        Stop cleanly after this long.
+    """
+    overrides = [text for text in sizes if "=" in text]
+    ladder = [parse_size(text) for text in sizes if "=" not in text]
+    if not ladder:
+        raise UserError("transfer needs sizes, ELECTRONS/CELLS, e.g. 18/27")
+    deadline = time.monotonic() + 60 * minutes if minutes else None
+    start = run
+    for electrons, cells in ladder:
+        new = Run(out / f"{run.name}-{electrons}-{cells}")
+        config = enlarged(find_run(start).config(), str(start), electrons, cells, steps, overrides)
+        left = None if deadline is None else max(deadline - time.monotonic(), 1.0) / 60
+        if not _train(config, new, left, processes):
+            return
+        start = new.path
+
+
+def _train(config: Config, run: Run, minutes: float | None, processes: Processes) -> bool:
+    """Train a run and say how it ended; True when finished."""
+    processes.join()
+    introduce(config)
+    finished = train_run(config, run, TrainingView(config, console), minutes)
+    state = "finished" if finished else "stopped; the same command resumes it"
+    console.print(f"{run.path}: {state}", highlight=False, soft_wrap=True)
+    return finished
