@@ -28,12 +28,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def sweep_table(data: xarray.Dataset) -> Table:
+def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
     """Energies with errors in meV per electron, and their distance from exact ones where known."""
     swept = [str(name) for name in data["energy"].dims]
     exact = "exact_energy" in data
     names = ["energy", "kinetic", "moire", "coulomb"]
-    title = "energies in meV per electron, standard errors in brackets"
+    title = f"{what} in meV per electron, standard errors in brackets"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):
         table.add_column(name.replace("moire_", ""), justify="right", no_wrap=True)

@@ -3,19 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
+import xarray
 from cyclopts import Parameter
 
 from qernel.cli.application import app, console
 from qernel.cli.arguments import checked, parse_range
 from qernel.cli.opening import open_run
 from qernel.cli.processes import Processes
-from qernel.comparison import compare, crossings, momentum
+from qernel.comparison import compare, crossings, envelope, momentum
 from qernel.config import Config, UserError
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
 from qernel.sweep import STARTS
 from qernel.tables import comparison_table, starts_table, sweep_table, with_error
+from qernel.twist import twist_average
 from qernel.workflows import compare_runs, sweep_from_all_starts, sweep_run, write_sweep
 
 
@@ -79,6 +81,7 @@ def sweep(
         )
     _warn_outside(this.config(), values)
     console.print(sweep_table(data))
+    _print_twist_average(data)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
@@ -125,6 +128,7 @@ def compare_command(
         for crossing in crossings(data):
             at = with_error(crossing.value, crossing.error)
             console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
+    _print_twist_average(envelope(sweeps))
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
@@ -182,3 +186,10 @@ def _warn_outside(config: Config, values: dict[str, list[float]]) -> None:
         low, high = config.trained[name]
         if min(points) < low or max(points) > high:
             console.print(f"note: the model was trained for {name} in [{low:g}, {high:g}] only")
+
+
+def _print_twist_average(data: xarray.Dataset) -> None:
+    """Averages over boundary twists, where a sweep covers a period of them."""
+    averaged = twist_average(data)
+    if averaged is not None:
+        console.print(sweep_table(averaged, "averages over twists"))
