@@ -33,3 +33,8 @@ def save(path: Path | None, result: dict) -> None:
     """Write the result beside its environment, if a path was given."""
     if path is not None:
         path.write_text(json.dumps({"environment": environment(), **result}, indent=1) + "\n")
+
+
+def saved_rows(path: Path | None) -> list[dict]:
+    """The rows of a result that was written before; none where there is none."""
+    return json.loads(path.read_text())["rows"] if path is not None and path.exists() else []

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import optax
-from environment import save
+from environment import save, saved_rows
 from rich.console import Console
 from rich.table import Table
 
@@ -67,13 +67,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--walkers", type=int, default=256)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact, rows = exact_energy(), []
+    exact, rows = exact_energy(), saved_rows(arguments.out)
+    done = {(row["variant"], row["seed"]) for row in rows}
     about = {"command": "benchmarks/optimizers.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
     for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
-        for name in arguments.variants:
+        for name in (each for each in arguments.variants if (each, seed) not in done):
             rows.append({"variant": name, "seed": seed} | run(VARIANTS[name], seed, arguments))
             print(name, seed, f"{np.mean(rows[-1]['energy'][-_WINDOW:]):.3f}", flush=True)
             save(arguments.out, about | {"rows": rows})

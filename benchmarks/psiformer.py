@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from environment import save
+from environment import save, saved_rows
 from optimizers import exact_energy
 from rich.console import Console
 from rich.table import Table
@@ -41,13 +41,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--walkers", type=int, default=256)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact, rows = exact_energy(), []
+    exact, rows = exact_energy(), saved_rows(arguments.out)
+    done = {(row["variant"], row["seed"]) for row in rows}
     about = {"command": "benchmarks/psiformer.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
     for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
-        for name in arguments.variants:
+        for name in (each for each in arguments.variants if (each, seed) not in done):
             rows.append({"variant": name, "seed": seed} | run(name, seed, arguments))
             print(name, seed, f"{np.mean(rows[-1]['energy'][-_WINDOW:]):.3f}", flush=True)
             save(arguments.out, about | {"rows": rows})
