@@ -144,8 +144,11 @@ def excess(row: dict, step: float, exact: float) -> float:
 
 
 def mean_and_error(values: list[float]) -> str:
-    scatter = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return "not reached" if any(map(math.isnan, values)) else f"{np.mean(values):.3f} ± {scatter:.3f}"
+    """Over seeds; of a single one without an error."""
+    if any(map(math.isnan, values)):
+        return "not reached"
+    scatter = f" ± {np.std(values, ddof=1) / math.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{scatter}"
 
 
 if __name__ == "__main__":

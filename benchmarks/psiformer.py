@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from environment import save, saved_rows
-from optimizers import exact_energy
+from optimizers import exact_energy, mean_and_error
 from rich.console import Console
 from rich.table import Table
 
@@ -79,7 +79,7 @@ def print_table(rows: list[dict], steps: int, exact: float) -> None:
         table.add_column(column)
     for name in dict.fromkeys(row["variant"] for row in rows):
         here = [row for row in rows if row["variant"] == name and row["seed"] in baseline]
-        cells = [summary([smooth(row)[mark - 1] - exact for row in here]) for mark in marks]
+        cells = [mean_and_error([smooth(row)[mark - 1] - exact for row in here]) for mark in marks]
         factors = [steps / first_below(row, smooth(baseline[row["seed"]])[-1]) for row in here]
         faster = [
             factor * baseline[row["seed"]]["seconds"] / row["seconds"]
@@ -102,11 +102,6 @@ def first_below(row: dict, energy: float) -> float:
     """The number of steps after which the mean energy is as low; infinite if it never is."""
     below = np.flatnonzero(smooth(row) <= energy)
     return float(below[0] + 1) if len(below) else math.inf
-
-
-def summary(values: list[float]) -> str:
-    scatter = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return f"{np.mean(values):.3f} ± {scatter:.3f}"
 
 
 if __name__ == "__main__":
