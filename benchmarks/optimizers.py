@@ -80,7 +80,7 @@ def main() -> None:
             rows.append({"variant": name, "seed": seed, "energy": energy})
             print(name, seed, f"{np.mean(energy[-_WINDOW:]):.3f}", flush=True)
             save(arguments.out, about | {"rows": rows})
-    seconds = step_seconds(arguments)
+    seconds = step_seconds(list(dict.fromkeys(row["variant"] for row in rows)), arguments)
     save(arguments.out, about | {"seconds": seconds, "rows": rows})
     print_table(rows, seconds, arguments.steps, exact)
 
@@ -106,9 +106,9 @@ def training(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[St
         yield metrics
 
 
-def step_seconds(arguments: argparse.Namespace) -> dict[str, float]:
+def step_seconds(names: list[str], arguments: argparse.Namespace) -> dict[str, float]:
     """Median seconds of a step of each variant, all taking turns."""
-    trainings = {name: training(name, 0, arguments) for name in arguments.variants}
+    trainings = {name: training(name, 0, arguments) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in trainings}
     for turn in range(_TURNS):
         for name, steps in trainings.items():
