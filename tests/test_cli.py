@@ -139,7 +139,7 @@ def test_an_open_shell_is_said(capsys, monkeypatch, tmp_path, tiny_file):
     system = ["electrons=[6,0]", "cells=9", "twist_1=0.0", "twist_2=0.0"]
     for sector, said in (("lowest", False), ("[1,1]", True)):
         main(["train", tiny_file, "--out", str(tmp_path / sector), f"sector={sector}", *system])
-        expected = "open shell: 6 fillings of this momentum are equally low; 2 determinants take them in turn"
+        expected = "2 determinants take one each in turn and leave some out (model.determinants=6)"
         assert (expected in capsys.readouterr().out) == said
 
 

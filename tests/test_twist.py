@@ -18,6 +18,7 @@ from qernel.twist import period_weights, twist_average
         ([0.0, 0.5, 0.75], None),
         ([0.0, 0.25, 0.5], None),
         ([0.3], None),
+        ([-0.5, 0.5], None),
     ],
 )
 def test_weights_of_a_period(twists, expected):

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from rich.table import Table
 
-from qernel.batching import walker_mesh
+from qernel.batching import BY_WALKER, place, walker_mesh
 from qernel.config import Config, Stage, UserError
 from qernel.estimators.gradient import Scores
 from qernel.hamiltonian import make_hamiltonian
@@ -29,10 +29,8 @@ from qernel.training.step import make_optimization, make_sampling
 _FACTOR = 4  # between the microbatches that are tried
 _WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
 _TIMED_WALKERS = 32  # in whole microbatches, that are timed together
-_REPEATS, _LONG_ENOUGH = (
-    3,
-    10.0,
-)  # calls of which the fastest counts, and seconds after which there are enough
+_REPEATS = 3  # calls, of which the fastest counts,
+_LONG_ENOUGH = 10.0  # and seconds after which there are enough
 
 
 class Plan(NamedTuple):
@@ -149,7 +147,11 @@ def _seconds_of_batches(config: Config) -> float:
 
 
 def _seconds_of_update(config: Config) -> float:
-    """Seconds of the natural gradient's update of the first stage; zero for other optimizers."""
+    """Seconds of the natural gradient's update of the first stage; zero for other optimizers.
+
+    With random scores that fall from walker to walker, so that the eigenvalues of their Gram matrix span many
+    decades as real ones do: as many iterations are needed.
+    """
     if config.optimizer.name not in NATURAL_GRADIENT:
         return 0.0
     training, contexts = config.training, config.training.stages[0].contexts
@@ -166,12 +168,14 @@ def _seconds_of_update(config: Config) -> float:
         leaves, structure = jax.tree.flatten(parameters)
         keys = jax.random.split(key, len(leaves))
         made = [
-            jax.random.normal(each, (*shape, *leaf.shape), dtype)
+            jax.random.normal(each, (*leaf.shape, *shape), dtype) * size
             for each, leaf in zip(keys, leaves, strict=True)
         ]
-        return jax.tree.unflatten(structure, made)
+        return jax.tree.unflatten(structure, [jnp.moveaxis(leaf, (-2, -1), (0, 1)) for leaf in made])
 
+    size = jnp.logspace(0, -4, shape[1], dtype=dtype)
     scores = Scores(scores_like(jax.random.key(1)), scores_like(jax.random.key(2)))
+    scores = place(scores, walker_mesh(shape[1]), BY_WALKER)
     residual = jax.random.normal(jax.random.key(3), (2, *shape), dtype)
     return _fastest(functools.partial(update, parameters, scores, residual))
 

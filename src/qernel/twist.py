@@ -53,7 +53,7 @@ def period_weights(twists: np.ndarray) -> np.ndarray | None:
     missing = 1 - (twists[-1] - twists[0])
     if abs(missing - spacing[0]) < 1e-9:
         return np.full(len(twists), 1 / len(twists))
-    if abs(missing) < 1e-9:
+    if abs(missing) < 1e-9 and len(twists) > 2:  # two would be one twist, no average
         weights = np.full(len(twists), 1 / (len(twists) - 1))
         weights[[0, -1]] /= 2
         return weights

@@ -110,7 +110,7 @@ def _measure(
 ) -> dict[str, tuple[xarray.Dataset, Path | None]]:
     """Sweeps of several runs at the same contexts, by name, each written to its run once it is complete.
 
-    With their files, None where another process has written them.
+    With refinement that is when all rounds are. With their files, None where another process wrote them.
     """
 
     def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
@@ -125,7 +125,7 @@ def _measure(
 
     complete = sweeps(over, 0)
     if refine:
-        complete = refined(lambda *round: dict(sweeps(*round)), over, refine).items()
+        complete = refined(lambda *where: dict(sweeps(*where)), over, refine).items()
     return {
         name: (data, write_sweep(data, runs[name].sweep_directory) if is_first() else None)
         for name, data in complete

@@ -44,7 +44,7 @@ def matrix():
 def test_products_with_the_rows(matrix):
     random, scores = np.random.default_rng(1), as_scores(matrix)
     weights, direction = random.normal(size=COUNT), random.normal(size=PARAMETERS)
-    assert rows.shape(scores) == matrix.shape
+    assert rows.size(scores) == matrix.shape
     np.testing.assert_allclose(
         flatten(rows.combine(scores, jnp.asarray(weights))), weights @ matrix, atol=1e-12
     )
@@ -69,7 +69,8 @@ def test_a_sketch_adds_every_column_once_with_a_sign(matrix, width):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_conjugate_gradients_solve_to_their_tolerance(matrix, dtype):
+def test_conjugate_gradients_solve_to_their_tolerance_soon(matrix, dtype, monkeypatch):
+    monkeypatch.setattr("qernel.optimize.solve._MOST", 8)
     target = np.random.default_rng(2).normal(size=COUNT)
     dense = matrix @ matrix.T * (2 / COUNT) + DAMPING * np.eye(COUNT)
     exact = np.linalg.solve(dense, target)
@@ -85,6 +86,13 @@ def test_large_systems_are_iterated_and_small_ones_factorized(matrix, monkeypatc
         monkeypatch.setattr("qernel.optimize.solve._MANY_ROWS", many_rows)
         found = solve_damped(these, target, DAMPING)
         np.testing.assert_allclose(found, solve(these, target, DAMPING), rtol=1e-9)
+
+
+def test_no_target_and_no_preconditioner(matrix):
+    scores, zero = as_scores(matrix), jnp.zeros(COUNT)
+    np.testing.assert_array_equal(iterated(scores, zero, DAMPING), zero)
+    broken = Scores(scores.log_abs | {"a": scores.log_abs["a"] * jnp.nan}, scores.phase)
+    assert np.all(np.isnan(iterated(broken, zero + 1, DAMPING)))
 
 
 def by_factors(scores, target, damping):

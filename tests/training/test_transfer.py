@@ -155,8 +155,11 @@ def test_each_filling_of_an_open_shell_takes_its_own_columns(build):
 
 def test_no_two_determinants_become_equal(build):
     """Equal ones would get equal gradients, and stay equal."""
-    _, tensors = transferred(build(0, "determinants=3"), build(1, "determinants=2"))
-    assert tensors[".orbitals.weight"] == tensors[".orbitals.coefficients"] == "new"
+    for system, here in (((), 3), ((*OPEN, "sector=[1,1]"), 8)):  # of one filling, and of six
+        _, tensors = transferred(
+            build(0, *system, f"determinants={here}"), build(1, *system, "determinants=2")
+        )
+        assert tensors[".orbitals.weight"] == tensors[".orbitals.coefficients"] == "new"
 
 
 def test_what_has_no_counterpart_is_new(build):

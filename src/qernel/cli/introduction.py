@@ -34,10 +34,12 @@ def introduce(config: Config) -> None:
     )
     fillings = equal_fillings(config, make_hamiltonian(config), _MOST_FILLINGS + 1)
     if fillings > 1:
+        left_out = config.model.determinants < fillings <= _MOST_FILLINGS
         number = fillings if fillings <= _MOST_FILLINGS else f"more than {_MOST_FILLINGS}"
         console.print(
             f"open shell: {number} fillings of this momentum are equally low;"
-            f" {config.model.determinants} determinants take them in turn",
+            f" {config.model.determinants} determinants take one each in turn"
+            + (f" and leave some out (model.determinants={fillings})" if left_out else ""),
             highlight=False,
             soft_wrap=True,
         )

@@ -81,8 +81,8 @@ def sweep(
         )
     _warn_outside(this.config(), values)
     console.print(sweep_table(data))
-    _print_twist_average(data)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    _print_twist_average(data)
 
 
 @app.command(name="compare")
@@ -128,9 +128,9 @@ def compare_command(
         for crossing in crossings(data):
             at = with_error(crossing.value, crossing.error)
             console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
-    _print_twist_average(envelope(sweeps))
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    _print_twist_average(envelope(sweeps))
 
 
 @app.command

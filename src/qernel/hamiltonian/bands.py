@@ -109,20 +109,20 @@ class _Fillings:
 
     def orbitals(self, momentum: int) -> Iterator[np.ndarray]:
         """The orbitals of each lowest filling at one total momentum, ascending; the first orbitals first."""
-        return self._chosen(len(self._lowest) - 1, self._count, momentum)
-
-    def _chosen(self, orbitals: int, count: int, momentum: int) -> Iterator[np.ndarray]:
-        """The lowest choices of `count` of the first `orbitals`."""
-        if not count:
-            yield np.zeros(0, int)
-            return
-        last, lowest = orbitals - 1, self._lowest[orbitals, count, momentum]
-        rest = int(self._minus[momentum, self._momenta[last]])
-        if self._lowest[last, count, momentum] <= lowest + _EQUAL:
-            yield from self._chosen(last, count, momentum)
-        if self._lowest[last, count - 1, rest] + self._levels[last] <= lowest + _EQUAL:
-            for choice in self._chosen(last, count - 1, rest):
-                yield np.append(choice, last)
+        left: list[tuple[int, int, int, tuple[int, ...]]] = [
+            (len(self._lowest) - 1, self._count, momentum, ())
+        ]
+        while left:
+            orbitals, count, total, chosen = left.pop()
+            if not count:
+                yield np.array(chosen, int)
+                continue
+            last, lowest = orbitals - 1, self._lowest[orbitals, count, total] + _EQUAL
+            rest = int(self._minus[total, self._momenta[last]])
+            if self._lowest[last, count - 1, rest] + self._levels[last] <= lowest:
+                left.append((last, count - 1, rest, (last, *chosen)))
+            if self._lowest[last, count, total] <= lowest:
+                left.append((last, count, total, chosen))
 
 
 def _difference(first: tuple[int, int], second: tuple[int, int], cells: int) -> tuple[int, int]:

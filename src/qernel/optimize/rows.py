@@ -13,12 +13,14 @@ from jaxtyping import Array, Float, PyTree
 
 from qernel.estimators.gradient import Scores
 
+_PRECISION = jax.lax.Precision.HIGHEST  # GPUs would round the factors of float32 products to fewer digits
+
 
 def along(scores: Scores, direction: PyTree) -> Float[Array, " row"]:
     """The rows' inner products with a direction in parameter space."""
 
     def part(tree):
-        products = jax.tree.map(lambda leaf, d: _rows(leaf) @ d.reshape(-1), tree, direction)
+        products = jax.tree.map(lambda leaf, d: product(_rows(leaf), d.reshape(-1)), tree, direction)
         return sum(jax.tree.leaves(products))
 
     return jnp.concatenate([part(scores.log_abs), part(scores.phase)])
@@ -32,7 +34,8 @@ def combine(scores: Scores, weights: Float[Array, " row"]) -> PyTree:
     def contract(weights, leaf):
         # Context by context: contracting both axes at once transposes the leaf, three times slower.
         columns = leaf.reshape(contexts, walkers, -1)
-        return jnp.einsum("cw,cwp->cp", weights, columns).sum(axis=0).reshape(leaf.shape[2:])
+        summed = jnp.einsum("cw,cwp->cp", weights, columns, precision=_PRECISION).sum(axis=0)
+        return summed.reshape(leaf.shape[2:])
 
     def one(log_abs, phase):
         return contract(first, log_abs) + contract(second, phase)
@@ -45,8 +48,8 @@ def gram(scores: Scores) -> Float[Array, "row row"]:
     blocks = list(zip(jax.tree.leaves(scores.log_abs), jax.tree.leaves(scores.phase), strict=True))
 
     def products(a, b):
-        cross = a @ b.T
-        return jnp.block([[a @ a.T, cross], [cross.T, b @ b.T]])
+        cross = product(a, b.T)
+        return jnp.block([[product(a, a.T), cross], [cross.T, product(b, b.T)]])
 
     parts = [products(_rows(log_abs), _rows(phase)) for log_abs, phase in blocks]
     return functools.reduce(jnp.add, parts).astype(jnp.float64)
@@ -75,10 +78,15 @@ def sketch(scores: Scores, width: int) -> Float[Array, "row width"]:
     return jnp.concatenate([half(scores.log_abs), half(scores.phase)])
 
 
-def shape(scores: Scores) -> tuple[int, int]:
+def size(scores: Scores) -> tuple[int, int]:
     """Numbers of rows and columns."""
     leaves = jax.tree.leaves(scores.log_abs)
     return 2 * math.prod(leaves[0].shape[:2]), sum(math.prod(leaf.shape[2:]) for leaf in leaves)
+
+
+def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n ..."]:
+    """a b, at full precision on every device."""
+    return jnp.matmul(a, b, precision=_PRECISION)
 
 
 def _rows(leaf: Float[Array, "context walker *shape"]) -> Float[Array, "row parameter"]:

@@ -4,8 +4,9 @@ O are the scores over sqrt(walkers), with rows as in `qernel.optimize.rows`. Wit
 is put together and factorized. With many, that would cost more than the rest of a step, rows^2 x parameters
 operations; conjugate gradients need only a few products with O and O^T, if their preconditioner is good. Here
 it is (Y Y^T + damping)^{-1} with Y a sketch of O, folded to twice as many columns as there are rows or more:
-Y Y^T + damping has the eigenvalues of the matrix up to factors near one, whatever the spectrum (a subspace
-embedding: Avron, Maymounkov and Toledo, doi:10.1137/090767911), so that a handful of iterations suffices.
+Y Y^T + damping has the eigenvalues of the matrix up to moderate factors, also where they span ten decades (a
+subspace embedding; as a preconditioner: Avron, Maymounkov and Toledo, doi:10.1137/090767911), so that a few
+iterations suffice.
 """
 
 import jax
@@ -18,12 +19,12 @@ from qernel.optimize import rows
 _WIDTH, _PIECES = 2, 32  # columns of the sketch: per row, or if that is more, one per so many parameters
 _MANY_ROWS, _MANY = 256, 4  # rows, and parameters per row, beyond which conjugate gradients are cheaper
 _TOLERANCE, _MOST = 0.003, 30  # relative error of the solution in the norm of the matrix; iterations
-_ROUNDING = 1e-6  # of the sketch's Gram matrix, relative to its trace
+_ROUNDING = 10  # of the sketch's Gram matrix, relative to its trace, in units of the precision
 
 
 def solve_damped(scores: Scores, target: Float[Array, " row"], damping: float) -> Float[Array, " row"]:
     """(O O^T + damping)^{-1} target, with O = scores / sqrt(walkers)."""
-    count, parameters = rows.shape(scores)
+    count, parameters = rows.size(scores)
     if count <= _MANY_ROWS or parameters <= _MANY * count:
         solution = factorized(rows.gram(scores) * (2 / count), target.astype(jnp.float64), damping)
     else:
@@ -55,13 +56,14 @@ def factorized(
 def iterated(scores: Scores, target: Float[Array, " row"], damping: float) -> Float[Array, " row"]:
     """(O O^T + damping)^{-1} target by preconditioned conjugate gradients; vectors in float64.
 
-    The error that is stopped at is sqrt(r^T M^{-1} r), with residual r and preconditioner M^{-1}.
+    The error that is stopped at is sqrt(r^T M^{-1} r), with residual r and preconditioner M^{-1}. Where the
+    preconditioner is not finite, neither is the solution.
     """
-    count, parameters = rows.shape(scores)
+    count, parameters = rows.size(scores)
     scale = 2 / count
     sketched = rows.sketch(scores, max(_WIDTH * count, -(-parameters // _PIECES)))
-    matrix = scale * (sketched @ sketched.T).astype(jnp.float64)
-    shift = damping + _ROUNDING * jnp.trace(matrix)
+    matrix = scale * rows.product(sketched, sketched.T).astype(jnp.float64)
+    shift = damping + _ROUNDING * float(jnp.finfo(target.dtype).eps) * jnp.trace(matrix)
     factor = jax.scipy.linalg.cholesky(_shifted(matrix, shift), lower=True)
 
     def product(x):
@@ -89,7 +91,7 @@ def iterated(scores: Scores, target: Float[Array, " row"], damping: float) -> Fl
         return (square > _TOLERANCE**2 * start) & (iteration < _MOST)
 
     solution, *_ = jax.lax.while_loop(unfinished, step, (jnp.zeros_like(right), right, first, start, 0))
-    return solution
+    return jnp.where(jnp.isfinite(start), solution, jnp.nan)
 
 
 def _shifted(matrix: Float[Array, "row row"], shift) -> Float[Array, "row row"]:

@@ -9,10 +9,9 @@ source's system is adapted:
   yet), or is fixed that the source varied (the network stays as it was there);
 - the orbitals, where another filling has other crystal momenta: each column takes the periodic part, Bloch
   coefficients and weights alike, of the source's column nearest in momentum; determinants correspond in their
-  order, taken again where the source has fewer.
+  order, taken again where the source has fewer (all are new where that made some equal).
 """
 
-import math
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -87,16 +86,13 @@ def _orbitals(model: Ansatz, source: Ansatz):
     if not (isinstance(ours, BlochSeededOrbitals) and isinstance(theirs, BlochSeededOrbitals)):
         return ours, NEW
     here, there = ours.weight.shape[-2], theirs.weight.shape[-2]
-    if (
-        ours.waves != theirs.waves or math.lcm(there, len(ours.momenta)) < here
-    ):  # some would be equal for good
+    different = {(ours.momenta[k % len(ours.momenta)], k % there) for k in range(here)}
+    if ours.waves != theirs.waves or len(different) < here:  # equal determinants would stay equal
         return ours, NEW
     columns = np.array([_nearest_columns(ours, theirs, k, k % there) for k in range(here)])
     determinants = np.arange(here)[:, None] % there
-    coefficients, weight = (
-        theirs.coefficients[:, determinants, columns],
-        theirs.weight[..., determinants, columns],
-    )
+    coefficients = theirs.coefficients[:, determinants, columns]
+    weight = theirs.weight[..., determinants, columns]
     if (coefficients.shape, weight.shape) != _shapes(ours):
         return ours, NEW
     return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, (coefficients, weight)), ADAPTED

@@ -76,9 +76,7 @@ class BlochSeededOrbitals(eqx.Module):
 
     coefficients: Float[Array, "part determinant orbital wave"]
     weight: Float[Array, "part width determinant orbital"]
-    momenta: tuple = eqx.field(
-        static=True
-    )  # integer labels [filling][orbital][2]; fillings: 1 or determinants
+    momenta: tuple = eqx.field(static=True)  # integer labels [1 or determinant][orbital][2]
     waves: tuple = eqx.field(static=True)  # integer labels [wave][2] in moiré reciprocal vectors
     spins: tuple[int, int] = eqx.field(static=True)
     supercell: Supercell = eqx.field(static=True)
@@ -124,8 +122,10 @@ class BlochSeededOrbitals(eqx.Module):
         )
         if self.spins[1]:
             seed = seed * self._same_spin(seed.dtype)
-        phases = [_bloch_factor(electrons, self.supercell, couplings, np.array(p)) for p in self.momenta]
-        return jnp.stack(phases) * (seed + self.network(x))
+        labels = np.array(self.momenta)
+        phases = _bloch_factor(electrons, self.supercell, couplings, labels.reshape(-1, 2))
+        phases = jnp.moveaxis(phases.reshape(len(electrons), *labels.shape[:2]), 1, 0)
+        return phases * (seed + self.network(x))
 
     def network(self, x: Float[Array, "electron width"]) -> Complex[Array, "determinant electron orbital"]:
         """w^k_j . x_i."""
