@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import jax
@@ -35,6 +36,15 @@ def save(path: Path | None, result: dict) -> None:
         path.write_text(json.dumps({"environment": environment(), **result}, indent=1) + "\n")
 
 
-def saved_rows(path: Path | None) -> list[dict]:
-    """The rows of a result that was written before; none where there is none."""
-    return json.loads(path.read_text())["rows"] if path is not None and path.exists() else []
+def saved_rows(path: Path | None, about: dict) -> list[dict]:
+    """The rows of a result that was written before; none where there is none.
+
+    Exits where it was made otherwise than `about` says.
+    """
+    if path is None or not path.exists():
+        return []
+    saved = json.loads(path.read_text())
+    for name, value in about.items():
+        if saved.get(name) != value:
+            sys.exit(f"{path} has {name} = {saved.get(name)}, not {value}: choose another --out")
+    return saved["rows"]

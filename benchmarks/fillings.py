@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-from environment import save
+from environment import save, saved_rows
 from rich.console import Console
 from rich.table import Table
 
@@ -32,12 +32,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact, rows = exact_energies(), []
+    exact = exact_energies()
+    about = {"command": "benchmarks/fillings.py", "steps": arguments.steps, "depths": DEPTHS}
+    about |= {"units": "meV per electron"}
+    rows = saved_rows(arguments.out, about)
+    done = {(row["start"], row["seed"]) for row in rows}
     for seed in arguments.seeds:
-        for name, count in FILLINGS.items():
-            data = measure(count, seed, arguments.steps)
+        for name in (each for each in FILLINGS if (each, seed) not in done):
+            data = measure(FILLINGS[name], seed, arguments.steps)
             rows.append(
                 {
                     "start": name,
@@ -48,8 +52,7 @@ def main() -> None:
                 }
             )
             print(rows[-1], flush=True)
-            about = {"command": "benchmarks/fillings.py", "steps": arguments.steps, "depths": DEPTHS}
-            save(arguments.out, about | {"units": "meV per electron", "rows": rows})
+            save(arguments.out, about | {"rows": rows})
     print_table(rows)
 
 

@@ -70,10 +70,11 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact, rows = exact_energy(), saved_rows(arguments.out)
-    done = {(row["variant"], row["seed"]) for row in rows}
+    exact = exact_energy()
     about = {"command": "benchmarks/optimizers.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
+    rows = saved_rows(arguments.out, about)
+    done = {(row["variant"], row["seed"]) for row in rows}
     for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
         for name in (each for each in arguments.variants if (each, seed) not in done):
             energy = [round(float(metrics.energy[0]), 4) for metrics in training(name, seed, arguments)]

@@ -43,10 +43,11 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact, rows = exact_energy(), saved_rows(arguments.out)
-    done = {(row["variant"], row["seed"]) for row in rows}
+    exact = exact_energy()
     about = {"command": "benchmarks/psiformer.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
+    rows = saved_rows(arguments.out, about)
+    done = {(row["variant"], row["seed"]) for row in rows}
     for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
         for name in (each for each in arguments.variants if (each, seed) not in done):
             rows.append({"variant": name, "seed": seed} | run(name, seed, arguments))
@@ -77,7 +78,7 @@ def print_table(rows: list[dict], steps: int, exact: float) -> None:
     table = Table("", "parameters", *(f"{mark} steps" for mark in marks), box=None)
     for column in ("fewer steps", "less time"):
         table.add_column(column)
-    for name in dict.fromkeys(row["variant"] for row in rows):
+    for name in dict.fromkeys(row["variant"] for row in rows if row["seed"] in baseline):
         here = [row for row in rows if row["variant"] == name and row["seed"] in baseline]
         cells = [mean_and_error([smooth(row)[mark - 1] - exact for row in here]) for mark in marks]
         factors = [steps / first_below(row, smooth(baseline[row["seed"]])[-1]) for row in here]

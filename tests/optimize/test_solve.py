@@ -1,5 +1,9 @@
 """The linear system in walker space against dense linear algebra."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,6 +97,33 @@ def test_no_target_and_no_preconditioner(matrix):
     np.testing.assert_array_equal(iterated(scores, zero, DAMPING), zero)
     broken = Scores(scores.log_abs | {"a": scores.log_abs["a"] * jnp.nan}, scores.phase)
     assert np.all(np.isnan(iterated(broken, zero + 1, DAMPING)))
+
+
+SHARED_OUT = """
+import jax, jax.numpy as jnp, numpy as np
+from qernel.batching import BY_WALKER, place, walker_mesh
+from qernel.estimators.gradient import Scores
+from qernel.optimize.solve import iterated
+
+random = np.random.default_rng(0)
+leaves = [random.normal(size=(2, 8, *shape)) * np.logspace(0, -4, 8).reshape(8, *[1] * len(shape))
+          for shape in ((40, 9), (66,)) * 2]
+scores, target = Scores(leaves[:2], leaves[2:]), random.normal(size=32)
+mesh = walker_mesh(8)
+assert len(mesh.devices) == 4
+found = [jax.jit(lambda s, t: iterated(s, t, 1e-3))(each, target)
+         for each in (scores, place(scores, mesh, BY_WALKER))]
+np.testing.assert_allclose(found[0], found[1], rtol=1e-8)
+print("equal")
+"""
+
+
+def test_walkers_shared_out_over_devices_change_nothing():
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
+    run = subprocess.run(
+        [sys.executable, "-c", SHARED_OUT], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.stdout.strip() == "equal", run.stderr[-3000:]
 
 
 def by_factors(scores, target, damping):
