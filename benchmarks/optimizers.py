@@ -25,7 +25,7 @@ from qernel.optimize import solve
 from qernel.training import loop
 from qernel.training.step import StepMetrics
 
-_WINDOW = 20  # steps that an energy is averaged over
+WINDOW = 20  # steps that an energy is averaged over
 _TURNS = 11  # of one step each that are timed, the first left out
 _DECAY = 200  # of the learning rates, as in the preset
 
@@ -79,7 +79,7 @@ def main() -> None:
         for name in (each for each in arguments.variants if (each, seed) not in done):
             energy = [round(float(metrics.energy[0]), 4) for metrics in training(name, seed, arguments)]
             rows.append({"variant": name, "seed": seed, "energy": energy})
-            print(name, seed, f"{np.mean(energy[-_WINDOW:]):.3f}", flush=True)
+            print(name, seed, f"{np.mean(energy[-WINDOW:]):.3f}", flush=True)
             save(arguments.out, about | {"rows": rows})
     seconds = step_seconds(list(dict.fromkeys(row["variant"] for row in rows)), arguments)
     save(arguments.out, about | {"seconds": seconds, "rows": rows})
@@ -151,9 +151,9 @@ def print_table(rows: list[dict], seconds: dict[str, float], steps: int, exact: 
 def excess(row: dict, step: float, exact: float) -> float:
     """Mean energy of the steps up to this one, above the exact one; NaN where it was not reached."""
     last = round(step) if math.isfinite(step) else 0
-    if not _WINDOW <= last <= len(row["energy"]):
+    if not WINDOW <= last <= len(row["energy"]):
         return math.nan
-    return float(np.mean(row["energy"][last - _WINDOW : last])) - exact
+    return float(np.mean(row["energy"][last - WINDOW : last])) - exact
 
 
 def mean_and_error(values: list[float]) -> str:

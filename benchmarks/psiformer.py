@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from environment import save, saved_rows
-from optimizers import exact_energy, mean_and_error
+from optimizers import WINDOW, exact_energy, mean_and_error
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +22,6 @@ from qernel.config import load_config
 from qernel.training.loop import initial_state, train
 from qernel.wavefunction import count_parameters
 
-_WINDOW = 20  # steps that an energy is averaged over
 BASELINE = "PsiFormer"
 VARIANTS = {
     BASELINE: ("six-psiformer", []),
@@ -51,7 +50,7 @@ def main() -> None:
     for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
         for name in (each for each in arguments.variants if (each, seed) not in done):
             rows.append({"variant": name, "seed": seed} | run(name, seed, arguments))
-            print(name, seed, f"{np.mean(rows[-1]['energy'][-_WINDOW:]):.3f}", flush=True)
+            print(name, seed, f"{np.mean(rows[-1]['energy'][-WINDOW:]):.3f}", flush=True)
             save(arguments.out, about | {"rows": rows})
     print_table(rows, arguments.steps, exact)
 
@@ -95,7 +94,7 @@ def smooth(row: dict) -> np.ndarray:
     """Mean energy of the steps up to each, twenty of them."""
     sums = np.cumsum([0.0, *row["energy"]])
     last = np.arange(1, len(sums))
-    first = np.maximum(last - _WINDOW, 0)
+    first = np.maximum(last - WINDOW, 0)
     return (sums[last] - sums[first]) / (last - first)
 
 
