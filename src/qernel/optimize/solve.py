@@ -17,7 +17,7 @@ from qernel.estimators.gradient import Scores
 from qernel.optimize import rows
 
 _WIDTH, _PIECES = 2, 32  # columns of the sketch: per row, or if that is more, one per so many parameters
-_MANY_ROWS, _MANY = 256, 4  # rows, and parameters per row, beyond which conjugate gradients are cheaper
+_MANY_ROWS, _MANY = 640, 4  # rows, and parameters per row, beyond which conjugate gradients are cheaper
 _TOLERANCE, _MOST = 0.003, 30  # relative error of the solution in the norm of the matrix; iterations
 _ROUNDING = 10  # of the sketch's Gram matrix, relative to its trace, in units of the precision
 
