@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
@@ -36,11 +37,29 @@ def save(path: Path | None, result: dict) -> None:
         path.write_text(json.dumps({"environment": environment(), **result}, indent=1) + "\n")
 
 
-def saved_rows(path: Path | None, about: dict) -> list[dict]:
-    """The rows of a result that was written before; none where there is none.
+def measured_rows(
+    names: Iterable[str],
+    seeds: Iterable[int],
+    out: Path | None,
+    about: dict,
+    measure: Callable[[str, int], dict],
+) -> list[dict]:
+    """A row of `measure(name, seed)` for every variant and seed, saved as soon as there is another.
 
-    Exits where it was made otherwise than `about` says.
+    What `out` has already is not measured again; exits where that was made otherwise than `about` says.
     """
+    names, rows = list(names), _saved_rows(out, about)
+    done = {(row["variant"], row["seed"]) for row in rows}
+    for seed in seeds:  # in turn: what is interrupted has every variant once
+        for name in names:
+            if (name, seed) not in done:
+                rows.append({"variant": name, "seed": seed} | measure(name, seed))
+                print(f"{name}, seed {seed}: measured", flush=True)
+                save(out, about | {"rows": rows})
+    return rows
+
+
+def _saved_rows(path: Path | None, about: dict) -> list[dict]:
     if path is None or not path.exists():
         return []
     saved = json.loads(path.read_text())

@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-from environment import save, saved_rows
+from environment import measured_rows
 from rich.console import Console
 from rich.table import Table
 
@@ -37,22 +37,16 @@ def main() -> None:
     exact = exact_energies()
     about = {"command": "benchmarks/fillings.py", "steps": arguments.steps, "depths": DEPTHS}
     about |= {"units": "meV per electron"}
-    rows = saved_rows(arguments.out, about)
-    done = {(row["start"], row["seed"]) for row in rows}
-    for seed in arguments.seeds:
-        for name in (each for each in FILLINGS if (each, seed) not in done):
-            data = measure(FILLINGS[name], seed, arguments.steps)
-            rows.append(
-                {
-                    "start": name,
-                    "seed": seed,
-                    "excess": (data["energy"].values - exact).tolist(),
-                    "error": data["energy_error"].values.tolist(),
-                    "spread": data["spread"].values.tolist(),
-                }
-            )
-            print(rows[-1], flush=True)
-            save(arguments.out, about | {"rows": rows})
+
+    def measured(name: str, seed: int) -> dict:
+        data = measure(FILLINGS[name], seed, arguments.steps)
+        return {
+            "excess": (data["energy"].values - exact).tolist(),
+            "error": data["energy_error"].values.tolist(),
+            "spread": data["spread"].values.tolist(),
+        }
+
+    rows = measured_rows(FILLINGS, arguments.seeds, arguments.out, about, measured)
     print_table(rows)
 
 
@@ -83,7 +77,7 @@ def print_table(rows: list[dict]) -> None:
     table = Table("", "seed", *(f"excess at {depth}" for depth in DEPTHS), "spread (meV)", box=None)
     for row in rows:
         cells = (f"{x:.3f} ± {e:.3f}" for x, e in zip(row["excess"], row["error"], strict=True))
-        table.add_row(row["start"], str(row["seed"]), *cells, f"{np.mean(row['spread']):.2f}")
+        table.add_row(row["variant"], str(row["seed"]), *cells, f"{np.mean(row['spread']):.2f}")
     Console(width=120).print(table)
 
 

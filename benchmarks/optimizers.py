@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import optax
-from environment import save, saved_rows
+from environment import measured_rows, save
 from rich.console import Console
 from rich.table import Table
 
@@ -73,14 +73,11 @@ def main() -> None:
     exact = exact_energy()
     about = {"command": "benchmarks/optimizers.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
-    rows = saved_rows(arguments.out, about)
-    done = {(row["variant"], row["seed"]) for row in rows}
-    for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
-        for name in (each for each in arguments.variants if (each, seed) not in done):
-            energy = [round(float(metrics.energy[0]), 4) for metrics in training(name, seed, arguments)]
-            rows.append({"variant": name, "seed": seed, "energy": energy})
-            print(name, seed, f"{np.mean(energy[-WINDOW:]):.3f}", flush=True)
-            save(arguments.out, about | {"rows": rows})
+
+    def measure(name: str, seed: int) -> dict:
+        return {"energy": [round(float(each.energy[0]), 4) for each in training(name, seed, arguments)]}
+
+    rows = measured_rows(arguments.variants, arguments.seeds, arguments.out, about, measure)
     seconds = step_seconds(list(dict.fromkeys(row["variant"] for row in rows)), arguments)
     save(arguments.out, about | {"seconds": seconds, "rows": rows})
     print_table(rows, seconds, arguments.steps, exact)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from environment import save, saved_rows
+from environment import measured_rows
 from optimizers import WINDOW, exact_energy, mean_and_error
 from rich.console import Console
 from rich.table import Table
@@ -45,13 +45,13 @@ def main() -> None:
     exact = exact_energy()
     about = {"command": "benchmarks/psiformer.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
-    rows = saved_rows(arguments.out, about)
-    done = {(row["variant"], row["seed"]) for row in rows}
-    for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
-        for name in (each for each in arguments.variants if (each, seed) not in done):
-            rows.append({"variant": name, "seed": seed} | run(name, seed, arguments))
-            print(name, seed, f"{np.mean(rows[-1]['energy'][-WINDOW:]):.3f}", flush=True)
-            save(arguments.out, about | {"rows": rows})
+    rows = measured_rows(
+        arguments.variants,
+        arguments.seeds,
+        arguments.out,
+        about,
+        lambda name, seed: run(name, seed, arguments),
+    )
     print_table(rows, arguments.steps, exact)
 
 

@@ -84,9 +84,8 @@ def measure(config, seconds: float) -> dict[str, float]:
         usual, solve._MANY_ROWS = solve._MANY_ROWS, many_rows
         try:
             parameters = eqx.filter(model, eqx.is_inexact_array)
-            return optimizer.update(parameters, state.optimizer, parameters, scores=rows, residual=residual)[
-                0
-            ]
+            given = {"scores": rows, "residual": residual}
+            return optimizer.update(parameters, state.optimizer, parameters, **given)[0]
         finally:
             solve._MANY_ROWS = usual
 
