@@ -1,9 +1,10 @@
 """The linear system of the natural gradient in the space of walkers, (O O^T + damping) x = b.
 
 O are the scores over sqrt(walkers), with rows as in `qernel.optimize.rows`. With few rows or parameters O O^T
-is put together and factorized, in rows^2 x parameters operations. With many, that costs as much as the rest of
-a step or more; conjugate gradients need only a few products with O and O^T, if their preconditioner is good. Here
-it is (Y Y^T + damping)^{-1} with Y a sketch of O, folded to twice as many columns as there are rows or more:
+is put together and factorized, in rows^2 x parameters operations. With many, that costs as much as the rest
+of a step or more; conjugate gradients need only a few products with O and O^T, if their preconditioner is
+good. Here it is (Y Y^T + damping)^{-1} with Y a sketch of O, folded to twice as many columns as there are
+rows or more:
 Y Y^T + damping has the eigenvalues of the matrix up to moderate factors, also where they span ten decades (a
 subspace embedding; as a preconditioner: Avron, Maymounkov and Toledo, doi:10.1137/090767911), so that a few
 iterations suffice.
