@@ -6,8 +6,6 @@ scores (forward, and backward at twice its cost).
 """
 
 import argparse
-import functools
-import math
 import time
 from pathlib import Path
 
@@ -23,12 +21,11 @@ from qernel.config import load_config
 from qernel.estimators.gradient import clipped_residual, scores
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian import make_hamiltonian
-from qernel.optimize import make_optimizer, solve
+from qernel.optimize import make_optimizer
 from qernel.training.loop import initial_state
 from qernel.training.step import couplings_of, make_sampling
 
 PARTS = ("sampling", "local energy", "scores", "optimizer")
-FACTORIZED = "optimizer, Gram matrix factorized"  # for comparison
 
 
 def main() -> None:
@@ -44,7 +41,6 @@ def main() -> None:
     floors = {"sampling": moves, "local energy": 2 * electrons + 2, "scores": 3, "optimizer": 0}
     rows = [{"part": part, "passes": times[part] / forward, "floor": floors[part]} for part in PARTS]
     rows.append({"part": "step", "passes": sum(r["passes"] for r in rows), "floor": sum(floors.values())})
-    rows.append({"part": FACTORIZED, "passes": times[FACTORIZED] / forward, "floor": 0})
     table = Table("", "forward passes", "floor", box=None)
     for row in rows:
         table.add_row(row["part"], f"{row['passes']:.1f}", str(row["floor"]))
@@ -79,26 +75,19 @@ def measure(config, seconds: float) -> dict[str, float]:
     def score_rows(model):
         return scores(model, *batch, mesh, training.microbatch)
 
-    def update(many_rows, model, rows, residual):
-        """With the Gram matrix of up to so many rows factorized."""
-        usual, solve._MANY_ROWS = solve._MANY_ROWS, many_rows
-        try:
-            parameters = eqx.filter(model, eqx.is_inexact_array)
-            given = {"scores": rows, "residual": residual}
-            return optimizer.update(parameters, state.optimizer, parameters, **given)[0]
-        finally:
-            solve._MANY_ROWS = usual
+    @eqx.filter_jit
+    def update(model, rows, residual):
+        parameters = eqx.filter(model, eqx.is_inexact_array)
+        given = {"scores": rows, "residual": residual}
+        return optimizer.update(parameters, state.optimizer, parameters, **given)[0]
 
-    iterated = eqx.filter_jit(functools.partial(update, solve._MANY_ROWS))
-    factorized = eqx.filter_jit(functools.partial(update, math.inf))
     rows, residual = score_rows(state.model), clipped_residual(energies(state.model).total)
     calls = {
         "forward": lambda: forward(state.model),
         "sampling": lambda: sample(state.model, walkers, state.contexts, key),
         "local energy": lambda: energies(state.model),
         "scores": lambda: score_rows(state.model),
-        "optimizer": lambda: iterated(state.model, rows, residual),
-        FACTORIZED: lambda: factorized(state.model, rows, residual),
+        "optimizer": lambda: update(state.model, rows, residual),
     }
     best = dict.fromkeys(calls, float("inf"))
     jax.block_until_ready([call() for call in calls.values()])

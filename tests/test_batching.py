@@ -50,7 +50,7 @@ for count in (1, 2):
     assert len(walkers.electrons.sharding.device_set) == count
     after, metrics = optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
     couplings = couplings_of(hamiltonian, state.contexts, np.dtype("float64"))
-    residual = jax.numpy.asarray(np.random.default_rng(0).normal(size=(2, 2, 4)))
+    residual = jax.numpy.asarray(np.random.default_rng(0).normal(size=(2, 4, 2)))
     gradient = eqx.filter_jit(energy_gradient)(state.model, walkers.electrons, couplings, residual, mesh, 2)
     arrays = eqx.filter((after, metrics, gradient), eqx.is_array)
     results.append([np.asarray(x) for x in jax.tree.leaves(arrays)])

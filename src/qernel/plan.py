@@ -19,7 +19,6 @@ from rich.table import Table
 
 from qernel.batching import BY_WALKER, place, walker_mesh
 from qernel.config import Config, Stage, UserError
-from qernel.estimators.gradient import Scores
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import NATURAL_GRADIENT, make_optimizer
 from qernel.tables import duration
@@ -164,19 +163,14 @@ def _seconds_of_update(config: Config) -> float:
         memory = optimizer.init(parameters)
         return optimizer.update(parameters, memory, parameters, scores=scores, residual=residual)[0]
 
-    def scores_like(key):
-        leaves, structure = jax.tree.flatten(parameters)
-        keys = jax.random.split(key, len(leaves))
-        made = [
-            jax.random.normal(each, (*leaf.shape, *shape), dtype) * size
-            for each, leaf in zip(keys, leaves, strict=True)
-        ]
-        return jax.tree.unflatten(structure, [jnp.moveaxis(leaf, (-2, -1), (0, 1)) for leaf in made])
-
+    leaves, structure = jax.tree.flatten(parameters)
     size = jnp.logspace(0, -4, shape[1], dtype=dtype)
-    scores = Scores(scores_like(jax.random.key(1)), scores_like(jax.random.key(2)))
-    scores = place(scores, walker_mesh(shape[1]), BY_WALKER)
-    residual = jax.random.normal(jax.random.key(3), (2, *shape), dtype)
+    made = [
+        size.reshape(-1, 1, *[1] * leaf.ndim) * jax.random.normal(key, (*shape, 2, *leaf.shape), dtype)
+        for key, leaf in zip(jax.random.split(jax.random.key(1), len(leaves)), leaves, strict=True)
+    ]
+    scores = place(jax.tree.unflatten(structure, made), walker_mesh(shape[1]), BY_WALKER)
+    residual = jax.random.normal(jax.random.key(2), (*shape, 2), dtype)
     return _fastest(functools.partial(update, parameters, scores, residual))
 
 

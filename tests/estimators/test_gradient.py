@@ -67,11 +67,11 @@ def test_gradient_is_the_derivative_of_the_integrated_energy(electron):
     local = np.asarray(local)
     centred = local - np.sum(probability * local)
     # Every grid point is a walker that counts as often as |psi|^2 says.
-    residual = len(grid) * probability * np.stack([centred.real, centred.imag])
+    residual = len(grid) * probability[:, None] * np.stack([centred.real, centred.imag], axis=1)
     mesh = walker_mesh(len(grid))
 
     def gradient(residual):
-        arguments = model, electrons[None], couplings, jnp.asarray(residual[:, None]), mesh, 16
+        arguments = model, electrons[None], couplings, jnp.asarray(residual[None]), mesh, 16
         return np.asarray(eqx.filter_jit(energy_gradient)(*arguments).weights)
 
     energies = [
@@ -83,7 +83,7 @@ def test_gradient_is_the_derivative_of_the_integrated_energy(electron):
         energy_by_matrix(hamiltonian, grid, weights), rel=1e-12
     )
     np.testing.assert_allclose(gradient(residual), expected, rtol=0, atol=1e-7 * abs(expected).max())
-    without = gradient(residual * np.array([[1.0], [0.0]]))
+    without = gradient(residual * np.array([1.0, 0.0]))
     assert abs(without - expected).max() > 0.1 * abs(expected).max()
 
 
@@ -102,20 +102,15 @@ def rows(walkers):
 
 
 def test_contracted_scores_are_the_gradient(walkers, rows):
-    residual = np.random.default_rng(3).normal(size=(2, 2, 6))
-    residual -= residual.mean(axis=2, keepdims=True)
+    residual = np.random.default_rng(3).normal(size=(2, 6, 2))
+    residual -= residual.mean(axis=1, keepdims=True)
     direct = eqx.filter_jit(energy_gradient)(*walkers, jnp.asarray(residual), walker_mesh(6), 3)
-
-    def contract(log_abs, phase):
-        weights = 2 * residual / 12
-        return np.tensordot(weights[0], log_abs, 2) + np.tensordot(weights[1], phase, 2)
-
-    contracted = jax.tree.map(contract, rows.log_abs, rows.phase)
+    contracted = jax.tree.map(lambda leaf: np.tensordot(2 * residual / 12, leaf, 3), rows)
     for a, b in zip(jax.tree.leaves(contracted), jax.tree.leaves(direct), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_scores_are_finite_differences_centred_per_context(walkers, rows):
+def test_scores_are_finite_differences_relative_to_the_first_walker(walkers, rows):
     model, electrons, couplings = walkers
     leaf = lambda m: m.blocks[0].attention.value.weight  # noqa: E731
 
@@ -125,12 +120,12 @@ def test_scores_are_finite_differences_centred_per_context(walkers, rows):
         return jax.vmap(lambda rs, c: jax.vmap(lambda r: moved(r, c))(rs))(electrons, couplings)
 
     up, down = log_psi(jnp.array(1e-5)), log_psi(jnp.array(-1e-5))
-    for part, row in ((0, rows.log_abs), (1, rows.phase)):
+    for part in (0, 1):
         difference = np.asarray(up[part] - down[part])
         difference = (difference + np.pi) % (2 * np.pi) - np.pi if part else difference
         expected = difference / 2e-5
-        expected -= expected.mean(axis=1, keepdims=True)
-        np.testing.assert_allclose(leaf(row)[:, :, 2, 1], expected, rtol=0, atol=1e-7)
+        expected -= expected[:, :1]
+        np.testing.assert_allclose(leaf(rows)[:, :, part, 2, 1], expected, rtol=0, atol=1e-7)
         assert abs(expected).max() > 1e-3
 
 
@@ -139,10 +134,10 @@ def test_residual_is_centred_in_each_context():
     energies = random.normal(size=(3, 50)) + 1j * random.normal(size=(3, 50))
     energies += np.array([[0.0], [1e3], [-1e5]])  # contexts far apart
     residual = np.asarray(clipped_residual(jnp.asarray(energies)))
-    np.testing.assert_allclose(residual.mean(axis=2), 0.0, atol=1e-10)
+    np.testing.assert_allclose(residual.mean(axis=1), 0.0, atol=1e-10)
     # Nothing lies beyond five mean absolute deviations here: the residual is E_L - E.
     expected = energies - energies.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(residual[0] + 1j * residual[1], expected, atol=1e-9)
+    np.testing.assert_allclose(residual[..., 0] + 1j * residual[..., 1], expected, atol=1e-9)
 
 
 def test_contexts_are_clipped_on_their_own():
@@ -150,8 +145,8 @@ def test_contexts_are_clipped_on_their_own():
     quiet, wild = 0.01 * random.normal(size=100), 100 * random.normal(size=100)
     quiet[7] = 50.0  # an outlier of its context, an inlier of the pool
     energies = jnp.asarray(np.stack([quiet, wild])).astype(jnp.complex128)
-    residual = np.asarray(clipped_residual(energies))[0]
-    alone = np.asarray(clipped_residual(energies[:1]))[0, 0]
+    residual = np.asarray(clipped_residual(energies))[..., 0]
+    alone = np.asarray(clipped_residual(energies[:1]))[0, :, 0]
     np.testing.assert_array_equal(residual[0], alone)
     # The deviations' mean is dominated by the outlier, 50 / 100; five of them are 2.5.
     assert residual[0].max() == pytest.approx(2.5, rel=0.05)
@@ -160,6 +155,6 @@ def test_contexts_are_clipped_on_their_own():
 
 def test_outliers_are_clipped_at_five_mean_absolute_deviations():
     values = np.concatenate([np.tile([-1.0, 1.0], 500), [1e6]])
-    residual = np.asarray(clipped_residual(jnp.asarray(values[None]).astype(jnp.complex128)))[0, 0]
+    residual = np.asarray(clipped_residual(jnp.asarray(values[None]).astype(jnp.complex128)))[0, :, 0]
     reach = 5 * np.mean(abs(values - np.median(values)))
     assert residual[-1] - residual[1] == pytest.approx(reach + np.median(values) - 1.0, rel=1e-9)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from qernel.config import OptimizerConfig
-from qernel.estimators.gradient import Scores
 from qernel.optimize import make_optimizer
 from qernel.optimize.spring import spring
 
@@ -17,7 +16,7 @@ UNBOUNDED = 1e30
 
 
 def split(flat):
-    """A vector of nine parameters as the pytree of a model."""
+    """Vectors of nine parameters as the pytree of a model."""
     return {"a": jnp.asarray(flat[..., :3]), "b": jnp.asarray(flat[..., 3:]).reshape(*flat.shape[:-1], 2, 3)}
 
 
@@ -28,13 +27,13 @@ def flatten(tree):
 def batch(seed):
     """Centred scores and residuals as pytrees, and as the matrix O and the vector eps of the paper."""
     random = np.random.default_rng(seed)
-    rows = random.normal(size=(2, CONTEXTS, WALKERS, PARAMETERS))
-    residual = random.normal(size=(2, CONTEXTS, WALKERS))
-    rows -= rows.mean(axis=2, keepdims=True)
-    residual -= residual.mean(axis=2, keepdims=True)
+    rows = random.normal(size=(CONTEXTS, WALKERS, 2, PARAMETERS))
+    residual = random.normal(size=(CONTEXTS, WALKERS, 2))
+    rows -= rows.mean(axis=1, keepdims=True)
+    residual -= residual.mean(axis=1, keepdims=True)
     o = rows.reshape(2 * COUNT, PARAMETERS) / np.sqrt(COUNT)
     eps = residual.reshape(2 * COUNT) / np.sqrt(COUNT)
-    return Scores(split(rows[0]), split(rows[1])), jnp.asarray(residual), o, eps
+    return split(rows), jnp.asarray(residual), o, eps
 
 
 def test_minsr_is_the_natural_gradient():

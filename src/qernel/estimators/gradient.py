@@ -9,7 +9,7 @@ Both halves count: without the second the phase is never corrected. Averages are
 per context; pooled over contexts, the spread of E(c) would swamp the gradient.
 """
 
-from typing import NamedTuple
+import math
 
 import equinox as eqx
 import jax
@@ -24,7 +24,7 @@ from qernel.wavefunction.base import Wavefunction
 _CLIP = 5.0  # in mean absolute deviations
 
 
-def clipped_residual(energies: Complex[Array, "context walker"]) -> Float[Array, "part context walker"]:
+def clipped_residual(energies: Complex[Array, "context walker"]) -> Float[Array, "context walker part"]:
     """Real and imaginary part of E_L - E, centred per context, outliers clipped.
 
     Each part is clipped at five mean absolute deviations from its context's median, then centred again.
@@ -36,17 +36,7 @@ def clipped_residual(energies: Complex[Array, "context walker"]) -> Float[Array,
         clipped = jnp.clip(values, centre - reach, centre + reach)
         return clipped - jnp.mean(clipped, axis=1, keepdims=True)
 
-    return jnp.stack([clip(energies.real), clip(energies.imag)])
-
-
-class Scores(NamedTuple):
-    """d log|psi| / d theta and d arg psi / d theta, pytrees like the model's parameters.
-
-    Leaves are (context, walker, ...), centred per context.
-    """
-
-    log_abs: PyTree
-    phase: PyTree
+    return jnp.stack([clip(energies.real), clip(energies.imag)], axis=-1)
 
 
 def scores(
@@ -55,28 +45,37 @@ def scores(
     couplings: Couplings,
     mesh: Mesh,
     microbatch: int,
-) -> Scores:
-    """The scores of every walker."""
+) -> PyTree:
+    """The scores of every walker: d log|psi| / d theta and d arg psi / d theta.
 
-    def one(model, configuration, coupling):
+    A pytree like the model's parameters with leaves (context, walker, part, ...), relative to the scores of
+    the first walker of each context. That brings them close to their mean, with which all rounding errors
+    would grow, without the time it takes to go through all of them twice.
+    """
+
+    def raw(model, configuration, coupling):
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
 
         def log_psi(parameters):
             return tuple(eqx.combine(parameters, static)(configuration, coupling))
 
         values, backward = jax.vjp(log_psi, parameters)
-        one, zero = jnp.ones_like(values[0]), jnp.zeros_like(values[0])
-        return Scores(backward((one, zero))[0], backward((zero, one))[0])
+        parts = jnp.eye(2, dtype=values[0].dtype)
+        return jax.vmap(backward)((parts[0], parts[1]))[0]
 
-    raw = over_walkers(one, mesh, microbatch)(model, electrons, couplings)
-    return jax.tree.map(lambda rows: rows - jnp.mean(rows, axis=1, keepdims=True), raw)
+    def relative(model, configuration, context):
+        coupling, first = context
+        return jax.tree.map(jnp.subtract, raw(model, configuration, coupling), first)
+
+    first = jax.vmap(raw, (None, 0, 0))(model, electrons[:, 0], couplings)
+    return over_walkers(relative, mesh, microbatch)(model, electrons, (couplings, first))
 
 
 def energy_gradient(
     model: Wavefunction,
     electrons: Float[Array, "context walker electron 2"],
     couplings: Couplings,
-    residual: Float[Array, "part context walker"],
+    residual: Float[Array, "context walker part"],
     mesh: Mesh,
     microbatch: int,
 ) -> Wavefunction:
@@ -84,7 +83,7 @@ def energy_gradient(
 
     Accumulated over microbatches, without the per-walker scores. Equal to contracting them.
     """
-    count = residual[0].size
+    count = math.prod(residual.shape[:2])
 
     def local(model, electrons, couplings, residual):
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
@@ -97,7 +96,7 @@ def energy_gradient(
             def weighted(parameters):
                 wavefunction = eqx.combine(parameters, static)
                 values = jax.vmap(lambda r: wavefunction(r, coupling))(configurations)
-                return jnp.sum(weights[0] * values.log_abs) + jnp.sum(weights[1] * values.phase)
+                return jnp.sum(weights[:, 0] * values.log_abs + weights[:, 1] * values.phase)
 
             return jax.tree.map(jnp.add, total, jax.grad(weighted)(parameters)), None
 
@@ -105,13 +104,12 @@ def energy_gradient(
         inputs = (
             electrons.reshape(contexts * chunks, size, *electrons.shape[2:]),
             jax.tree.map(lambda x: jnp.repeat(x, chunks, axis=0), couplings),
-            residual.reshape(2, contexts * chunks, size).swapaxes(0, 1),
+            residual.reshape(contexts * chunks, size, 2),
         )
         zero = jax.tree.map(jnp.zeros_like, parameters)
         total, _ = jax.lax.scan(chunk, zero, inputs)
         return jax.lax.psum(total, "walkers")
 
-    residual_spec = jax.sharding.PartitionSpec(None, None, "walkers")
-    specs = (REPLICATED, BY_WALKER, REPLICATED, residual_spec)
+    specs = (REPLICATED, BY_WALKER, REPLICATED, BY_WALKER)
     weights = residual * jnp.asarray(2.0 / count, residual.dtype)
     return over_devices(local, mesh, specs, REPLICATED)(model, electrons, couplings, weights)

@@ -1,7 +1,8 @@
-"""The scores of all walkers as a matrix, one row per walker and part, never put together.
+"""The centred scores of all walkers as a matrix, one row per walker and part, never put together.
 
-Rows are ordered (part, context, walker), log|psi| before arg psi; every tensor of parameters has a block of
-columns.
+Rows are ordered (context, walker, part), log|psi| before arg psi; every tensor of parameters has a block of
+columns. The scores come relative to one walker's of their context (`qernel.estimators.gradient`). What is
+missing to centre them is done to the products, which are smaller by far.
 """
 
 import functools
@@ -11,77 +12,51 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from qernel.estimators.gradient import Scores
-
 _PRECISION = jax.lax.Precision.HIGHEST  # GPUs would round the factors of float32 products to fewer digits
 
 
-def along(scores: Scores, direction: PyTree) -> Float[Array, " row"]:
+def along(scores: PyTree, direction: PyTree) -> Float[Array, " row"]:
     """The rows' inner products with a direction in parameter space."""
-
-    def part(tree):
-        products = jax.tree.map(lambda leaf, d: product(_rows(leaf), d.reshape(-1)), tree, direction)
-        return sum(jax.tree.leaves(products))
-
-    return jnp.concatenate([part(scores.log_abs), part(scores.phase)])
+    products = jax.tree.map(lambda leaf, d: product(_matrix(leaf), d.reshape(-1)), scores, direction)
+    return _centred(functools.reduce(jnp.add, jax.tree.leaves(products)), scores)
 
 
-def combine(scores: Scores, weights: Float[Array, " row"]) -> PyTree:
+def combine(scores: PyTree, weights: Float[Array, " row"]) -> PyTree:
     """The sum of the rows with the given weights, as a pytree like the parameters."""
-    contexts, walkers = jax.tree.leaves(scores.log_abs)[0].shape[:2]
-    first, second = weights.reshape(2, contexts, walkers)
+    weights = _centred(weights, scores)
 
-    def contract(weights, leaf):
-        # Context by context: contracting both axes at once transposes the leaf, three times slower.
-        columns = leaf.reshape(contexts, walkers, -1)
-        summed = jnp.einsum("cw,cwp->cp", weights, columns, precision=_PRECISION).sum(axis=0)
-        return summed.reshape(leaf.shape[2:])
+    def contract(leaf):
+        # Context by context: contracting all axes at once transposes the leaf, three times slower.
+        contexts, *_ = leaf.shape
+        columns = leaf.reshape(contexts, -1, math.prod(leaf.shape[3:]))
+        by_context = weights.reshape(contexts, -1)
+        summed = jnp.einsum("cr,crp->cp", by_context, columns, precision=_PRECISION).sum(axis=0)
+        return summed.reshape(leaf.shape[3:])
 
-    def one(log_abs, phase):
-        return contract(first, log_abs) + contract(second, phase)
-
-    return jax.tree.map(one, scores.log_abs, scores.phase)
+    return jax.tree.map(contract, scores)
 
 
-def gram(scores: Scores) -> Float[Array, "row row"]:
-    """Inner products of all rows, in float64; summed over blocks of columns."""
-    blocks = list(zip(jax.tree.leaves(scores.log_abs), jax.tree.leaves(scores.phase), strict=True))
+def sketched_gram(scores: PyTree, columns: int) -> Float[Array, "row row"]:
+    """An unbiased estimate of the inner products of all rows, in float64, from about so many columns.
 
-    def products(a, b):
-        cross = product(a, b.T)
-        return jnp.block([[product(a, a.T), cross], [cross.T, product(b, b.T)]])
-
-    parts = [products(_rows(log_abs), _rows(phase)) for log_abs, phase in blocks]
-    return functools.reduce(jnp.add, parts).astype(jnp.float64)
-
-
-def sketch(scores: Scores, width: int) -> Float[Array, "row width"]:
-    """The rows folded to `width` columns: columns that are so far apart are added with random signs.
-
-    Inner products of folded rows estimate those of the rows, without bias (Charikar, Chen and Farach-Colton,
-    doi:10.1016/S0304-3975(03)00400-6). The signs are the same at every call.
+    Each tensor's columns are folded: those that are so far apart are added with random signs, the same at
+    every call (Charikar, Chen and Farach-Colton, doi:10.1016/S0304-3975(03)00400-6). Where there are no more
+    columns than asked for, none is folded and the estimate is exact.
     """
-
-    def half(tree):
-        pieces, place = [], 0
-        for number, leaf in enumerate(jax.tree.leaves(tree)):
-            columns = _rows(leaf)
-            key = jax.random.fold_in(jax.random.key(0), number)
-            columns = columns * jax.random.rademacher(key, columns.shape[1:], columns.dtype)
-            while columns.shape[1]:
-                piece, columns = columns[:, : width - place], columns[:, width - place :]
-                end = place + piece.shape[1]
-                pieces.append(jnp.pad(piece, ((0, 0), (place, width - end))))
-                place = end % width
-        return functools.reduce(jnp.add, pieces)
-
-    return jnp.concatenate([half(scores.log_abs), half(scores.phase)])
+    _, count = size(scores)
+    folds = -(-count // columns)
+    folded = [_folded(leaf, folds, number) for number, leaf in enumerate(jax.tree.leaves(scores))]
+    sketch = _centred(jnp.concatenate(folded, axis=1), scores)
+    first, second = jnp.split(sketch, [len(sketch) // 2])
+    cross = product(first, second.T)  # and not its transpose: a quarter less to do
+    matrix = jnp.block([[product(first, first.T), cross], [cross.T, product(second, second.T)]])
+    return matrix.astype(jnp.float64)
 
 
-def size(scores: Scores) -> tuple[int, int]:
+def size(scores: PyTree) -> tuple[int, int]:
     """Numbers of rows and columns."""
-    leaves = jax.tree.leaves(scores.log_abs)
-    return 2 * math.prod(leaves[0].shape[:2]), sum(math.prod(leaf.shape[2:]) for leaf in leaves)
+    leaves = jax.tree.leaves(scores)
+    return math.prod(leaves[0].shape[:3]), sum(math.prod(leaf.shape[3:]) for leaf in leaves)
 
 
 def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n ..."]:
@@ -89,5 +64,21 @@ def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n
     return jnp.matmul(a, b, precision=_PRECISION)
 
 
-def _rows(leaf: Float[Array, "context walker *shape"]) -> Float[Array, "row parameter"]:
-    return leaf.reshape(leaf.shape[0] * leaf.shape[1], -1)
+def _folded(leaf, folds: int, seed: int) -> Float[Array, "row folded"]:
+    columns = _matrix(leaf)
+    if folds == 1:
+        return columns
+    width = -(-columns.shape[1] // folds)
+    signs = jax.random.rademacher(jax.random.key(seed), columns.shape[1:], columns.dtype)
+    padded = jnp.pad(columns * signs, ((0, 0), (0, folds * width - columns.shape[1])))
+    return jnp.sum(padded.reshape(-1, folds, width), axis=1)
+
+
+def _centred(x: Float[Array, "row ..."], scores: PyTree) -> Float[Array, "row ..."]:
+    """The means over the walkers of each context and part subtracted."""
+    by_walker = x.reshape(*jax.tree.leaves(scores)[0].shape[:3], *x.shape[1:])
+    return (by_walker - jnp.mean(by_walker, axis=1, keepdims=True)).reshape(x.shape)
+
+
+def _matrix(leaf: Float[Array, "context walker part *shape"]) -> Float[Array, "row parameter"]:
+    return leaf.reshape(math.prod(leaf.shape[:3]), -1)

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from qernel.estimators.gradient import Scores
 from qernel.optimize.rows import along, combine
 from qernel.optimize.solve import solve_damped
 
@@ -37,16 +36,16 @@ def spring(
     """The update as an optax transformation.
 
     Its `update` takes, besides optax's arguments, `scores` as made by `qernel.estimators.gradient` and
-    `residual` (part, context, walker), the clipped residual energies; the gradient it is given is not
+    `residual` (context, walker, part), the clipped residual energies; the gradient it is given is not
     used, as 2 O^T eps is the same.
     """
 
     def init(parameters):
         return SpringState(jnp.zeros((), jnp.float64), jax.tree.map(jnp.zeros_like, parameters))
 
-    def update(gradient, state, parameters=None, *, scores: Scores, residual):
+    def update(gradient, state, parameters=None, *, scores: PyTree, residual):
         dtype = residual.dtype
-        scale = 1 / jnp.sqrt(jnp.asarray(residual[0].size, dtype))
+        scale = 1 / jnp.sqrt(jnp.asarray(residual.size // 2, dtype))
         carried = jax.tree.map(lambda d: jnp.asarray(momentum, d.dtype) * d, state.direction)
         target = scale * (residual.reshape(-1) - along(scores, carried))
         correction = combine(scores, scale * solve_damped(scores, target, damping))

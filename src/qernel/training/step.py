@@ -90,8 +90,7 @@ def make_optimization(
         residual = clipped_residual(energies.total)
         parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
         if natural:
-            # Without the barrier the compiler centres the scores anew in each product with them.
-            rows = jax.lax.optimization_barrier(scores(state.model, *walkers, mesh, training.microbatch))
+            rows = scores(state.model, *walkers, mesh, training.microbatch)
             update, memory = optimizer.update(
                 parameters,  # pyright: ignore[reportArgumentType]
                 state.optimizer,

@@ -83,7 +83,16 @@ def _forward(x, weight):
 
 def _backward(saved, g):
     x, weight = saved
-    return g @ weight.T, jnp.sum(x[:, :, None] * g[:, None, :], axis=0)
+    return g @ weight.T, jnp.sum(x[:, :, None] * _at_hand(g)[:, None, :], axis=0)
+
+
+def _at_hand(g: Float[Array, "electron outputs"]) -> Float[Array, "electron outputs"]:
+    """g itself; on a CPU the result of a product, which the compiler computes once.
+
+    It would else compute all that leads to an element of g anew for every input that it is multiplied with.
+    """
+    identity = jnp.eye(g.shape[1], dtype=g.dtype)
+    return jax.lax.platform_dependent(g, cpu=lambda g: g @ identity, default=lambda g: g)
 
 
 _linear_map.defvjp(_forward, _backward)
