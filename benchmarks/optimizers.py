@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.table import Table
 
 from qernel.config import load_config
-from qernel.optimize import solve
 from qernel.training import loop
 from qernel.training.step import StepMetrics
 
@@ -36,7 +35,6 @@ class Variant(NamedTuple):
     overrides: tuple[str, ...] = ()
     make: Callable[[], optax.GradientTransformation] | None = None
     factor: int = 1
-    factorized: bool = False
 
 
 def _decaying(rate: float) -> optax.Schedule:
@@ -45,7 +43,6 @@ def _decaying(rate: float) -> optax.Schedule:
 
 VARIANTS = {
     "SPRING": Variant(),
-    "SPRING, Gram matrix factorized": Variant(factorized=True),
     "SPRING, rate 0.02": Variant(("learning_rate=0.02",)),
     "SPRING, rate 0.1": Variant(("learning_rate=0.1",)),
     "SPRING, momentum 0.95": Variant(("momentum=0.95",)),
@@ -78,7 +75,9 @@ def main() -> None:
         return {"energy": [round(float(each.energy[0]), 4) for each in training(name, seed, arguments)]}
 
     rows = measured_rows(arguments.variants, arguments.seeds, arguments.out, about, measure)
-    seconds = step_seconds(list(dict.fromkeys(row["variant"] for row in rows)), arguments)
+    seconds = step_seconds(
+        [name for name in VARIANTS if any(row["variant"] == name for row in rows)], arguments
+    )
     save(arguments.out, about | {"seconds": seconds, "rows": rows})
     print_table(rows, seconds, arguments.steps, exact)
 
@@ -89,16 +88,15 @@ def training(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[St
     steps = variant.factor * arguments.steps
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={steps}}}]"]
     config = load_config("six", [*schedule, f"decay_steps={_DECAY}", *variant.overrides])
-    make, many = loop.make_optimizer, solve._MANY_ROWS
+    make = loop.make_optimizer
     if variant.make is not None:
         transformation = optax.with_extra_args_support(variant.make())
         loop.make_optimizer = lambda *_: transformation
-    solve._MANY_ROWS = math.inf if variant.factorized else many
     states = loop.train(config, loop.initial_state(config))
     try:
         _, first = next(states)  # which compiles
     finally:
-        loop.make_optimizer, solve._MANY_ROWS = make, many
+        loop.make_optimizer = make
     yield first
     for _, metrics in states:
         yield metrics
