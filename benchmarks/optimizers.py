@@ -75,9 +75,8 @@ def main() -> None:
         return {"energy": [round(float(each.energy[0]), 4) for each in training(name, seed, arguments)]}
 
     rows = measured_rows(arguments.variants, arguments.seeds, arguments.out, about, measure)
-    seconds = step_seconds(
-        [name for name in VARIANTS if any(row["variant"] == name for row in rows)], arguments
-    )
+    measured = {row["variant"] for row in rows}
+    seconds = step_seconds([name for name in VARIANTS if name in measured], arguments)
     save(arguments.out, about | {"seconds": seconds, "rows": rows})
     print_table(rows, seconds, arguments.steps, exact)
 
@@ -133,7 +132,7 @@ def print_table(rows: list[dict], seconds: dict[str, float], steps: int, exact: 
     table = Table("", "steps/s of SPRING's", *(f"{mark} steps" for mark in marks), "in its time:", box=None)
     for mark in marks:
         table.add_column(f"{mark}")
-    for name in dict.fromkeys(row["variant"] for row in rows):
+    for name in seconds:
         here = [row for row in rows if row["variant"] == name]
         speed = seconds.get("SPRING", math.nan) / seconds[name]
         by_step = [[excess(row, mark, exact) for row in here] for mark in marks]
