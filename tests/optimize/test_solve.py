@@ -60,6 +60,23 @@ def test_products_with_the_rows(matrix):
     np.testing.assert_allclose(rows.along(scores, tree), matrix @ direction, atol=1e-12)
 
 
+@pytest.mark.parametrize("columns", [7, 64, 431])
+def test_folding_adds_every_column_of_a_tensor_once_with_a_sign(matrix, columns):
+    folds, pieces, first = -(-PARAMETERS // columns), [], 0
+    for number, shape in enumerate(SHAPES.values()):
+        size = int(np.prod(shape))
+        # The folded unit vectors, a row each, are the matrix that folds.
+        unit = jnp.eye(size + size % 2, size).reshape(1, -1, 2, *shape)
+        block = np.asarray(rows._folded(unit, folds, number))[:size]
+        np.testing.assert_array_equal(abs(block).sum(axis=1), 1)
+        np.testing.assert_array_equal(np.argmax(abs(block), axis=1), np.arange(size) % -(-size // folds))
+        assert abs(block.sum()) < 5 * np.sqrt(size)
+        pieces.append(matrix[:, first : first + size] @ block)
+        first += size
+    sketch = np.concatenate(pieces, axis=1)
+    np.testing.assert_allclose(rows.sketched_gram(as_scores(matrix), columns), sketch @ sketch.T, atol=1e-11)
+
+
 @pytest.mark.parametrize("columns", [PARAMETERS, 200])
 def test_gram_matrix_is_exact_or_estimated_without_bias(matrix, columns, monkeypatch):
     gram, seeds = matrix @ matrix.T, 400
@@ -98,7 +115,7 @@ def test_no_target_and_no_preconditioner(matrix):
 SHARED_OUT = """
 import jax, jax.numpy as jnp, numpy as np
 from qernel.batching import BY_WALKER, place, walker_mesh
-from qernel.optimize.solve import _factor, solve_damped
+from qernel.optimize.solve import solve_damped
 
 random = np.random.default_rng(0)
 scores = [random.normal(size=(2, 8, 2, *shape)) * np.logspace(0, -4, 8).reshape(8, 1, *[1] * len(shape))
