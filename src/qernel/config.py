@@ -185,6 +185,10 @@ class TrainingConfig(_Section):
     burn_in: int = Field(default=100, ge=0, description="moves before the first step")
     refresh_burn_in: int = Field(default=20, ge=0, description="moves after contexts are redrawn")
     refresh_every: int = Field(default=500, ge=1, description="steps between redraws of the contexts")
+    adaptive: bool = Field(
+        default=False,
+        description="draw more contexts where the local energy varies more, with weights that keep the loss",
+    )
     stages: tuple[Stage, ...] = Field(min_length=1)
     microbatch: int = Field(default=32, ge=1, description="walkers worked on together (no effect on results)")
     precision: Literal["float32", "float64"] = "float32"

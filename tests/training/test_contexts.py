@@ -14,7 +14,8 @@ PLANE = ((0.5, 2.0), (-0.5, 0.5))
 
 @pytest.mark.parametrize("count", [1, 4, 16])
 def test_every_stratum_is_used_once_in_each_parameter(count):
-    draw = draw_contexts(PLANE, count, seed=3, step=500)
+    draw, weights = draw_contexts(PLANE, count, seed=3, step=500)
+    np.testing.assert_allclose(weights, 1)
     assert draw.shape == (count, 2)
     for column, (low, high) in zip(draw.T, PLANE, strict=True):
         strata = np.floor((column - low) / (high - low) * count).astype(int)
@@ -22,30 +23,61 @@ def test_every_stratum_is_used_once_in_each_parameter(count):
 
 
 def test_second_parameter_is_shuffled_against_the_first():
-    draw = draw_contexts(PLANE, 64, seed=0, step=0)
+    draw, _ = draw_contexts(PLANE, 64, seed=0, step=0)
     assert abs(np.corrcoef(draw.T)[0, 1]) < 0.4  # three standard deviations
 
 
 def test_draws_fill_the_range_evenly():
-    draws = np.concatenate([draw_contexts(DEPTH, 2, 0, step) for step in range(4000)])
+    draws = np.concatenate([draw_contexts(DEPTH, 2, 0, step)[0] for step in range(4000)])
     counts, _ = np.histogram(draws, bins=10, range=(0.5, 2.0))
     # Stratified: at most binomial fluctuations about 800
     assert np.all(abs(counts - 800) < 5 * np.sqrt(800))
 
 
 def test_a_value_is_drawn_as_it_is():
-    np.testing.assert_array_equal(draw_contexts(((1.05, 1.05), (0.0, 1.0)), 3, 0, 0)[:, 0], [1.05] * 3)
+    draw, _ = draw_contexts(((1.05, 1.05), (0.0, 1.0)), 3, 0, 0)
+    np.testing.assert_array_equal(draw[:, 0], [1.05] * 3)
 
 
 def test_draws_depend_on_seed_and_step_alone():
-    draw = draw_contexts(DEPTH, 4, 7, 100)
-    np.testing.assert_array_equal(draw, draw_contexts(DEPTH, 4, 7, 100))
-    assert np.all(draw != draw_contexts(DEPTH, 4, 8, 100))
-    assert np.all(draw != draw_contexts(DEPTH, 4, 7, 101))
+    draw, again, otherwise, later = (
+        draw_contexts(DEPTH, 4, seed, step)[0] for seed, step in ((7, 100), (7, 100), (8, 100), (7, 101))
+    )
+    np.testing.assert_array_equal(draw, again)
+    assert np.all(draw != otherwise)
+    assert np.all(draw != later)
 
 
 def test_no_parameters_give_one_empty_context():
-    assert draw_contexts((), 1, 0, 0).shape == (1, 0)
+    draw, weights = draw_contexts((), 1, 0, 0)
+    assert draw.shape == (1, 0)
+    np.testing.assert_array_equal(weights, 1)
+
+
+UNEVEN = np.array([[0.5, 0.5, 3.0, 0.5, 0.5], [2.0, 0.5, 0.5, 0.5, 1.5]])
+
+
+def test_more_contexts_are_drawn_where_the_density_is_higher():
+    draw, _ = draw_contexts(DEPTH, 20, 0, 0, UNEVEN[:1])
+    counts, _ = np.histogram(draw, bins=5, range=DEPTH[0])
+    np.testing.assert_array_equal(counts, [2, 2, 12, 2, 2])
+
+
+@pytest.mark.parametrize("ranges", [DEPTH, PLANE])
+def test_weighted_means_are_those_over_the_ranges(ranges):
+    def function(draw):
+        return np.prod([np.exp(column) + column**2 for column in draw.T], axis=0)
+
+    means = []
+    for step in range(4000):
+        draw, weights = draw_contexts(ranges, 4, 1, step, UNEVEN[: len(ranges)])
+        means.append(np.mean(weights * function(draw)))
+        if len(ranges) == 1:
+            assert np.mean(weights) == pytest.approx(1)
+    exact = np.prod(
+        [(np.exp(high) - np.exp(low) + (high**3 - low**3) / 3) / (high - low) for low, high in ranges]
+    )
+    assert np.mean(means) == pytest.approx(exact, abs=4 * np.std(means) / np.sqrt(len(means)))
 
 
 STAGES = (Stage(steps=5, contexts=4), Stage(steps=4, contexts=16))
@@ -69,7 +101,7 @@ def labelled(contexts, walkers):
 
 
 def test_more_contexts_and_back_use_all_walkers_once():
-    old, new = (draw_contexts(DEPTH, count, 0, 0) for count in (4, 16))
+    old, new = (draw_contexts(DEPTH, count, 0, 0)[0] for count in (4, 16))
     scale = np.array([1.5])
     walkers = labelled(4, 16)
     finer, served = reassign(walkers, old, new, scale)
@@ -95,7 +127,7 @@ def test_walkers_go_to_the_nearest_contexts():
 
 
 def test_counts_that_do_not_divide_each_other():
-    old, new = (draw_contexts(DEPTH, count, 0, 0) for count in (2, 3))
+    old, new = (draw_contexts(DEPTH, count, 0, 0)[0] for count in (2, 3))
     moved, _ = reassign(labelled(2, 6), old, new, np.array([1.5]))
     assert moved.shape == (3, 4, 1, 2)
     np.testing.assert_array_equal(np.sort(moved[..., 0].ravel()), np.arange(12))

@@ -68,7 +68,7 @@ def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
         side = "lacks" if name in wanted else "has an unexpected"
         raise UserError(f"{path} {side} tensor {name}: it was written for another architecture")
     for name, leaf in wanted.items():
-        free = name.startswith((".walkers", ".contexts"))
+        free = name.startswith((".walkers", ".contexts", ".emphasis.weights"))
         if tensors[name].shape != leaf.shape and not free:
             raise UserError(
                 f"{path}: {name} has shape {tensors[name].shape}, this configuration needs {leaf.shape}"

@@ -1,14 +1,16 @@
 """Which contexts are trained on, and which walkers serve them.
 
 Contexts are redrawn every K steps and frozen in between. A draw is stratified: with n contexts, each
-parameter's range is cut into n equal strata and every stratum is used once (a Latin hypercube), so that
-small draws cover the family evenly and repeated draws fill it without bias.
+parameter's range is cut into n strata of equal probability and every stratum is used once (a Latin
+hypercube), so that small draws cover the family evenly and repeated draws fill it without bias. Where the
+density is not even, weights make up for it.
 """
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
 from qernel.config import Stage
@@ -16,14 +18,33 @@ from qernel.config import Stage
 _DRAWS = 1  # names the stream of random numbers that contexts are drawn from
 
 
-def draw_contexts(ranges: Sequence[tuple[float, float]], count: int, seed: int, step: int) -> np.ndarray:
-    """Stratified contexts (count, parameter) in laboratory units; a function of (seed, step) alone."""
+def draw_contexts(
+    ranges: Sequence[tuple[float, float]],
+    count: int,
+    seed: int,
+    step: int,
+    density: Float[np.ndarray, "parameter bin"] | None = None,
+) -> tuple[Float[np.ndarray, "context parameter"], Float[np.ndarray, " context"]]:
+    """Stratified contexts in laboratory units, and what each counts in a mean over the ranges.
+
+    A function of (seed, step) and of the density of the draws in bins of each range, even if not given.
+    """
     random = np.random.default_rng([seed, step, _DRAWS])
-    columns = []
-    for low, high in ranges:
-        strata = random.permutation(count) if columns else np.arange(count)
-        columns.append(low + (high - low) * (strata + random.random(count)) / count)
-    return np.stack(columns, axis=1) if columns else np.zeros((count, 0))
+    density = np.ones((len(ranges), 1)) if density is None else density
+    columns, weights = [], np.ones(count)
+    for (low, high), along in zip(ranges, density, strict=True):
+        edges = _strata(along, count)
+        stratum = random.permutation(count) if columns else np.arange(count)
+        widths = np.diff(edges)[stratum]
+        columns.append(low + (high - low) * (edges[stratum] + widths * random.random(count)))
+        weights = weights * count * widths
+    return np.stack(columns, axis=1) if columns else np.zeros((count, 0)), weights
+
+
+def _strata(density: Float[np.ndarray, " bin"], count: int) -> Float[np.ndarray, " edge"]:
+    """The edges, from 0 to 1, of `count` strata of equal probability."""
+    probability = np.concatenate([[0], np.cumsum(density)]) / np.sum(density)
+    return np.interp(np.linspace(0, 1, count + 1), probability, np.linspace(0, 1, len(density) + 1))
 
 
 def stage_at(stages: tuple[Stage, ...], step: int) -> tuple[Stage, int]:

@@ -1,5 +1,6 @@
 """The training loop: stages, redraws of the contexts, burn-in, and refusal of bad steps."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.optimize import make_optimizer
 from qernel.sampling import Walkers, initial_walkers
 from qernel.training.contexts import draw_contexts, is_redraw, reassign, stage_at
+from qernel.training.emphasis import Emphasis
 from qernel.training.step import (
     StepMetrics,
     TrainingState,
@@ -46,7 +48,8 @@ def initial_state(config: Config) -> TrainingState:
         training.walkers // count,
         jnp.dtype(training.precision),
     )
-    contexts = draw_contexts(list(config.trained.values()), count, training.seed, 0)
+    ranges = list(config.trained.values())
+    contexts, weights = draw_contexts(ranges, count, training.seed, 0)
     zero = jnp.zeros((), jnp.int64)
     return TrainingState(
         model=model,
@@ -56,6 +59,7 @@ def initial_state(config: Config) -> TrainingState:
         step=zero,
         refused=zero,
         refused_in_a_row=zero,
+        emphasis=Emphasis.even(weights, len(ranges)) if training.adaptive else None,
     )
 
 
@@ -106,12 +110,17 @@ def _redraw(
     config: Config, hamiltonian: Hamiltonian, state: TrainingState, count: int, index: int
 ) -> TrainingState:
     """New contexts, served by the walkers whose old contexts are nearest."""
-    new = draw_contexts(list(config.trained.values()), count, config.training.seed, index)
+    ranges, emphasis = list(config.trained.values()), gather(state.emphasis)
+    density = None if emphasis is None else emphasis.density
+    new, weights = draw_contexts(ranges, count, config.training.seed, index, density)
     scale = np.array([high - low for _, low, high in hamiltonian.family.ranges])
     old, contexts = gather((state.walkers, state.contexts))
     electrons, served_by = reassign(old.electrons, contexts, new, scale)
     walkers = Walkers(jnp.asarray(electrons), jnp.asarray(old.width[served_by]))
-    return eqx.tree_at(lambda s: (s.walkers, s.contexts), state, (walkers, jnp.asarray(new, jnp.float64)))
+    if emphasis is not None:
+        emphasis = Emphasis(jnp.asarray(weights, jnp.float64), jnp.asarray(emphasis.sums))
+    new = jnp.asarray(new, jnp.float64)
+    return dataclasses.replace(state, walkers=walkers, contexts=new, emphasis=emphasis)
 
 
 def _spread(state: TrainingState, mesh: Mesh) -> TrainingState:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -17,6 +18,7 @@ from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.optimize import NATURAL_GRADIENT
 from qernel.sampling import Walkers, langevin, tune
+from qernel.training.emphasis import Emphasis
 from qernel.wavefunction.base import Wavefunction
 
 
@@ -30,6 +32,7 @@ class TrainingState(eqx.Module):
     step: Int[Array, ""]
     refused: Int[Array, ""]  # non-finite steps refused so far
     refused_in_a_row: Int[Array, ""]
+    emphasis: Emphasis | None = None  # with `training.adaptive`
 
 
 class StepMetrics(NamedTuple):
@@ -79,6 +82,8 @@ def make_optimization(
     training = config.training
     dtype = jnp.dtype(training.precision)
     natural = config.optimizer.name in NATURAL_GRADIENT
+    low, high = np.array(list(config.trained.values())).reshape(-1, 2).T
+    width = np.where(high > low, high - low, 1.0)
 
     @eqx.filter_jit
     def optimize(state: TrainingState, acceptance) -> tuple[TrainingState, StepMetrics]:
@@ -87,10 +92,12 @@ def make_optimization(
         energies = local_energies(
             state.model, hamiltonian, *walkers, mesh=mesh, microbatch=training.microbatch
         )
-        residual = clipped_residual(energies.total)
+        residual, emphasis = clipped_residual(energies.total), state.emphasis
         parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
         if natural:
             rows = scores(state.model, *walkers, mesh, training.microbatch)
+            if emphasis is not None:
+                rows, residual = emphasis.on_rows(rows, residual)
             update, memory = optimizer.update(
                 parameters,  # pyright: ignore[reportArgumentType]
                 state.optimizer,
@@ -99,6 +106,8 @@ def make_optimization(
                 residual=residual,
             )
         else:
+            if emphasis is not None:
+                residual = emphasis.on_gradient(residual)
             gradient = energy_gradient(state.model, *walkers, residual, mesh, training.microbatch)
             update, memory = optimizer.update(
                 gradient,  # pyright: ignore[reportArgumentType]
@@ -107,6 +116,9 @@ def make_optimization(
                 walkers=walkers,
             )
         good = _all_finite((energies, update))
+        if emphasis is not None:
+            spread = jnp.std(energies.total.real.astype(jnp.float64), axis=1)
+            emphasis = _choose(good, emphasis.measured((state.contexts - low) / width, spread), emphasis)
         parameters = _choose(good, jax.tree.map(jnp.add, parameters, update), parameters)
         state = TrainingState(
             model=eqx.combine(parameters, static),
@@ -116,6 +128,7 @@ def make_optimization(
             step=state.step + 1,
             refused=state.refused + jnp.where(good, 0, 1),
             refused_in_a_row=jnp.where(good, 0, state.refused_in_a_row + 1),
+            emphasis=emphasis,
         )
         return state, _metrics(energies, acceptance, couplings, hamiltonian.electrons, good)
 
