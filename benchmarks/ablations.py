@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from environment import save
+from environment import measured_rows
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +31,7 @@ VARIANTS = {
     "without experts": ["experts=1", "expert_size=50"],
     "without shared heads": ["groups=8"],
     "with GELU": [],
+    "contexts by spread": ["adaptive=true"],
 }
 DEPTHS = [0.7, 0.9, 1.1, 1.3, 1.5]
 EFFORT = Effort(walkers=128, samples=40)
@@ -41,17 +42,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
     exact = exact_energies()
-    rows = []
-    for seed in arguments.seeds:  # in turn: what is interrupted has every variant once
-        for name in arguments.variants:
-            rows.append({"variant": name, "seed": seed} | measure(name, seed, arguments.steps, exact))
-            print(rows[-1], flush=True)
-            about = {"command": "benchmarks/ablations.py", "steps": arguments.steps, "depths": DEPTHS}
-            save(arguments.out, about | {"units": "meV per electron", "rows": rows})
-    print_table(rows)
+    about = {"command": "benchmarks/ablations.py", "steps": arguments.steps, "depths": DEPTHS}
+    about |= {"units": "meV per electron"}
+
+    def measure_one(name: str, seed: int) -> dict:
+        return measure(name, seed, arguments.steps, exact)
+
+    print_table(measured_rows(arguments.variants, arguments.seeds, arguments.out, about, measure_one))
 
 
 def measure(name: str, seed: int, steps: int, exact: np.ndarray) -> dict:

@@ -48,6 +48,7 @@ VARIANTS = {
     "SPRING, momentum 0.95": Variant(("momentum=0.95",)),
     "SPRING, momentum 0.99": Variant(("momentum=0.99",)),
     "MinSR": Variant(("optimizer.name=minsr",)),
+    "KFAC": Variant(("optimizer.name=kfac",)),
     "Adam, rate 0.001": Variant(("optimizer.name=adam", "learning_rate=0.001"), factor=2),
     "Adam, rate 0.003": Variant(("optimizer.name=adam", "learning_rate=0.003"), factor=2),
     "Muon, rate 0.003": Variant(

@@ -6,6 +6,7 @@ scores (forward, and backward at twice its cost).
 """
 
 import argparse
+import dataclasses
 import time
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from qernel.batching import over_walkers, walker_mesh
-from qernel.config import load_config
+from qernel.config import Config, load_config
 from qernel.estimators.gradient import clipped_residual, scores
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
+from qernel.shipped import shipped_model
 from qernel.training.loop import initial_state
 from qernel.training.step import couplings_of, make_sampling
 
@@ -32,11 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("preset", nargs="?", default="six-over-depth")
     parser.add_argument("overrides", nargs="*", help="key=value")
+    parser.add_argument("--model", help="a shipped model of this preset, instead of random weights")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     config = load_config(arguments.preset, arguments.overrides)
-    times = measure(config, arguments.seconds)
+    times = measure(config, arguments.model, arguments.seconds)
     forward, electrons, moves = times.pop("forward"), sum(config.system.electrons), config.training.moves
     floors = {"sampling": moves, "local energy": 2 * electrons + 2, "scores": 3, "optimizer": 0}
     rows = [{"part": part, "passes": times[part] / forward, "floor": floors[part]} for part in PARTS]
@@ -45,21 +48,29 @@ def main() -> None:
     for row in rows:
         table.add_row(row["part"], f"{row['passes']:.1f}", str(row["floor"]))
     Console().print(table)
-    about = {"preset": arguments.preset, "overrides": arguments.overrides, "electrons": electrons}
+    about = {
+        "preset": arguments.preset,
+        "model": arguments.model,
+        "overrides": arguments.overrides,
+        "electrons": electrons,
+    }
     about |= {"walkers": config.training.walkers, "milliseconds_per_forward_pass": 1e3 * forward}
     save(arguments.out, {"command": "benchmarks/step_time.py", **about, "rows": rows})
 
 
-def measure(config, seconds: float) -> dict[str, float]:
+def measure(config: Config, model: str | None, seconds: float) -> dict[str, float]:
     """Seconds of the fastest call of each part, with all walkers; the parts take turns."""
     hamiltonian, training, state = make_hamiltonian(config), config.training, initial_state(config)
+    if model is not None:
+        trained, _ = shipped_model(model).state()
+        state = dataclasses.replace(state, model=trained.model)
     dtype = jnp.dtype(training.precision)
     mesh = walker_mesh(training.walkers // len(state.contexts))
     couplings = couplings_of(hamiltonian, state.contexts, dtype)
     sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
     optimizer = make_optimizer(config.optimizer, hamiltonian)
     walkers, key = state.walkers, jax.random.key(0)
-    for _ in range(30):
+    for _ in range(50):
         walkers, _ = sample(state.model, walkers, state.contexts, key)
     batch = (walkers.electrons, couplings)
 

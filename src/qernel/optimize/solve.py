@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PyTree
 from qernel.optimize import rows
 
 _COLUMNS, _PIECES = 6, 32  # columns of the sketch: per row, or if that is more, one per so many parameters
-_TOLERANCE, _MOST = 0.003, 30  # relative error of the solution in the norm of the matrix; iterations
+_TOLERANCE, _MOST = 0.003, 12  # relative error of the solution in the norm of the matrix; iterations
 _ROUNDING = 10  # of the sketch's Gram matrix, relative to its trace, in units of the precision
 
 
