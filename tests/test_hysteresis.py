@@ -5,7 +5,7 @@ import pytest
 import xarray
 
 from qernel.cli import main
-from qernel.hysteresis import by_start, memory
+from qernel.hysteresis import by_start, memory, started_differently
 
 DEPTH = np.linspace(0.8, 1.4, 7)
 
@@ -54,6 +54,21 @@ def test_a_point_that_is_not_a_number_hides_nothing():
     (energy, _) = memory(data)
     assert energy.found
     assert energy.where == pytest.approx(1.1)
+
+
+def measured(start, seed=0, step=100, **attrs):
+    return sweep_of(0, seed).assign_attrs(walkers_from=start, training_step=step, **attrs)
+
+
+def test_sweeps_that_differ_in_their_start_alone_are_put_side_by_side():
+    other = measured("down", 4).isel(moire_depth=slice(3))
+    plane = measured("liquid").expand_dims(dielectric_constant=[5.0, 6.0])
+    old, new = measured("up", 1), measured("up", 2)
+    sweeps = [old, measured("nearest"), other, plane, measured("down", 3), new, measured("crystal", step=50)]
+    (found,) = started_differently(sweeps)
+    assert found["start"].values.tolist() == ["up", "down"]
+    np.testing.assert_array_equal(found["energy"].sel(start="up"), new["energy"])
+    assert started_differently([old, new]) == []
 
 
 @pytest.mark.parametrize("option", ["--walkers", "--samples"])

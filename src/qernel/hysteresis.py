@@ -5,14 +5,15 @@ liquid and in a crystal, have to agree. Where they do not, walkers are stuck on 
 no error bar of a single sweep says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import xarray
 from scipy.stats import chi2
 
-VARIABLES = ("energy", "coulomb", "bragg_sqrt3")
+#: What is compared, and how it is spoken of.
+VARIABLES = {"energy": "energy", "coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}
 LEVEL = 0.01
 
 
@@ -28,6 +29,15 @@ class Memory(NamedTuple):
     def found(self) -> bool:
         return self.p_value < LEVEL
 
+    @property
+    def verdict(self) -> str:
+        said = (
+            f"walkers remember their start: {self.largest:.3g} between two starts at {self.where:g}"
+            if self.found
+            else "walkers agree wherever they start"
+        )
+        return f"{VARIABLES[self.variable]}: {said} (chance {self.p_value:.1%})"
+
 
 def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """The sweeps, named by their starts, side by side along the dimension `start`."""
@@ -37,6 +47,21 @@ def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
         [each[names] for each in sweeps.values()], "start", join="exact", combine_attrs="override"
     )
     return data.assign_coords(start=list(sweeps))
+
+
+def started_differently(sweeps: Iterable[xarray.Dataset]) -> list[xarray.Dataset]:
+    """Those of a run's sweeps, oldest first, that differ in their walkers' start alone, as by `by_start`.
+
+    They are over one parameter, at the same contexts, of the same weights. Of each start the newest counts.
+    """
+    groups: dict[tuple, dict[str, xarray.Dataset]] = {}
+    for data in sweeps:
+        start = data.attrs.get("walkers_from", "nearest")
+        if start != "nearest" and data["energy"].ndim == 1:
+            (parameter,) = map(str, data["energy"].dims)
+            alike = parameter, data.attrs["training_step"], tuple(data[parameter].values.tolist())
+            groups.setdefault(alike, {})[start] = data
+    return [by_start(group) for group in groups.values() if len(group) > 1]
 
 
 def memory(data: xarray.Dataset) -> list[Memory]:

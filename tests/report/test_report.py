@@ -419,6 +419,23 @@ def test_several_runs_share_the_first_ones_page(tmp_path):
     assert re.findall(r"<h2>(\w+)</h2>", written.read_text()) == ["one", "two"]
 
 
+@pytest.mark.usefixtures("no_model")
+def test_sweeps_from_several_starts_are_compared(tmp_path):
+    run = make_run(tmp_path / "run")
+    depths = [0.75, 1.0, 1.5]
+    for start in ("up", "crystal"):
+        data = fabricate(run.config(), {"moire_depth": depths}).assign_attrs(walkers_from=start)
+        if start == "crystal":
+            data["coulomb"] = data["coulomb"] + 5 * (data["moire_depth"] == 1.0)
+        write_sweep(data, run.sweep_directory)
+    text = write_report(run).read_text()
+    assert "Do walkers remember where they came from?" in text
+    assert "interaction energy: walkers remember their start: 5 between two starts at 1 (chance 0.0%)" in text
+    assert "energy: walkers agree wherever they start" in text
+    rows = read_csv(run.path / "report" / "starts-001.csv")
+    assert [row["start"] for row in rows] == ["up"] * 3 + ["crystal"] * 3
+
+
 def test_curves_average_blocks_between_redraws():
     rows = training_rows()
     curves = training_curves(rows)

@@ -172,12 +172,7 @@ def hysteresis(
         )
     console.print(starts_table(data))
     for each in memory(data):
-        verdict = (
-            f"walkers remember their start: {each.largest:.3g} between two starts at {each.where:g}"
-            if each.found
-            else "walkers agree wherever they start"
-        )
-        console.print(f"{each.variable}: {verdict} (chance {each.p_value:.1%})", highlight=False)
+        console.print(each.verdict, highlight=False)
     console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
 
 

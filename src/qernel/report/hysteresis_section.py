@@ -1,14 +1,30 @@
-"""The figure of sweeps whose walkers started differently."""
+"""Sweeps whose walkers started differently: their part of the page, and their figure by itself."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import xarray
 
-from qernel.hysteresis import VARIABLES
-from qernel.report import figures
-from qernel.report.publish import Data, Folder, publish_data
-from qernel.report.style import figure_style, save_figure
+from qernel.hysteresis import VARIABLES, memory
+from qernel.report import figures, html
+from qernel.report.publish import Data, Folder, publish_data, publish_figure
+from qernel.report.style import figure_style, save_figure, spoken
+from qernel.report.sweep_words import setting
 from qernel.workflows import write_sweep
+
+
+def hysteresis_section(data: xarray.Dataset, name: str, folder: Folder) -> Iterator[str]:
+    """HTML of sweeps side by side, as made by `by_start`; its files go to `folder` under `name`."""
+    yield html.items(each.verdict for each in memory(data))
+    starts = ", ".join(map(str, data["start"].values))
+    caption = (
+        f"Interaction energy per electron and S(K) against {spoken(_parameter(data))}, by where walkers"
+        f" started: {starts}. Markers of one context stand beside each other. Error bars: one standard error."
+        f" {setting(data)}."
+    )
+    yield publish_figure(
+        folder, name, "By where walkers started", caption, figures.hysteresis(data), _rows(data)
+    )
 
 
 def write_hysteresis(data: xarray.Dataset, directory: Path) -> Path:
@@ -21,7 +37,7 @@ def write_hysteresis(data: xarray.Dataset, directory: Path) -> Path:
 
 
 def _rows(data: xarray.Dataset) -> Data:
-    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    parameter = _parameter(data)
     names = [each for name in VARIABLES if name in data for each in (name, f"{name}_error")]
     rows = [
         [
@@ -33,3 +49,8 @@ def _rows(data: xarray.Dataset) -> Data:
         for value in data[parameter].values
     ]
     return Data(["start", parameter, *names], rows)
+
+
+def _parameter(data: xarray.Dataset) -> str:
+    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    return parameter

@@ -8,9 +8,11 @@ from pathlib import Path
 import xarray
 
 from qernel.config import Config, UserError
+from qernel.hysteresis import started_differently
 from qernel.report import html
 from qernel.report.checks import flag_sweep
 from qernel.report.header import facts, versions
+from qernel.report.hysteresis_section import hysteresis_section
 from qernel.report.publish import Folder
 from qernel.report.style import figure_style
 from qernel.report.sweep_data import drop_single
@@ -75,6 +77,10 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
         else:
             yield html.heading(level + 1, f"{name}: {extent(drop_single(data))}")
             yield from sweep_section(data, name, config, folder)
+    readable = [data for data in sweeps.values() if data is not None]
+    for number, data in enumerate(started_differently(readable), start=1):
+        yield html.heading(level + 1, "Do walkers remember where they came from?")
+        yield from hysteresis_section(data, f"starts-{number:03d}", folder)
 
 
 def _read_sweeps(run: Run) -> Iterator[tuple[str, xarray.Dataset | None]]:
