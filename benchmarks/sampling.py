@@ -1,7 +1,7 @@
 """Which moves decorrelate walkers at the least cost?
 
 Samples a shipped model at several contexts with Gaussian moves of all, of two and of one electron, with
-Langevin moves, and with Langevin moves followed by an exchange of walkers between neighbouring contexts.
+Langevin moves, and with Langevin moves and exchanges of walkers between neighbouring contexts.
 Prints the autocorrelation time, in moves and in forward passes, of the moiré and the Coulomb energy, of S(K)
 and of the density's longest wave. What a move costs is timed in the same run, the kinds taking turns.
 """
@@ -22,7 +22,7 @@ from rich.table import Table
 from qernel.batching import walker_mesh
 from qernel.estimators.structure_factor import CORNERS
 from qernel.hamiltonian import make_hamiltonian
-from qernel.sampling import Walkers, langevin, tune, wrap
+from qernel.sampling import Walkers, exchange, langevin, tune, wrap
 from qernel.shipped import shipped_model
 from qernel.sweep import nearest_walkers
 from qernel.training.step import couplings_of
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
 
     electrons: int | None
     acceptance: float = 0.35  # that Gaussian widths are tuned to
-    exchange: bool = False
+    exchange: int | None = None  # after so many moves
 
 
 def main() -> None:
@@ -44,12 +44,15 @@ def main() -> None:
     parser.add_argument("contexts", nargs="*", type=float, default=[0.7, 0.9, 1.1, 1.3, 1.5])
     parser.add_argument("--walkers", type=int, default=128, help="per context")
     parser.add_argument("--moves", type=int, default=1000)
+    parser.add_argument("--kinds", nargs="+", help="some kinds only")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     system = System(arguments.model, arguments.contexts, arguments.walkers)
     count = system.electrons
     kinds = {"Gaussian, all electrons": Kind(count), "Gaussian, two": Kind(2), "Gaussian, one": Kind(1)}
-    kinds |= {"Langevin": Kind(None), "Langevin and exchange": Kind(None, exchange=True)}
+    kinds |= {"Langevin": Kind(None)}
+    kinds |= {f"exchange every {number}": Kind(None, exchange=number) for number in (1, 2, 4)}
+    kinds = {name: kinds[name] for name in arguments.kinds or kinds}
     costs = system.costs(kinds)
     table = Table("moves", "passes each", "context", *QUANTITIES, "in passes:", *QUANTITIES, box=None)
     rows = []
@@ -78,10 +81,18 @@ class System:
         self.model, self.mesh, self.microbatch = state.model, walker_mesh(walkers), 32
         self.couplings = couplings_of(self.hamiltonian, jnp.asarray(points), jnp.float32)
         self.start = nearest_walkers(self.hamiltonian, state, points, walkers)
+        self.exchanged = eqx.filter_jit(
+            lambda walkers, order, key: exchange(
+                self.model, walkers, self.couplings, order, key, self.mesh, self.microbatch
+            )
+        )
         self.log_abs = jax.vmap(jax.vmap(lambda r, c: self.model(r, c).log_abs, (0, None)))
 
     def chain(self, kind: Kind, moves: int, tuned: bool):
-        """Compiled (walkers, key) -> walkers after `moves` moves, with or without tuning of the widths."""
+        """Compiled (walkers, key) -> walkers after `moves` moves, with or without tuning of the widths.
+
+        Exchanges are not among them.
+        """
 
         @eqx.filter_jit
         def run(walkers, key):
@@ -95,7 +106,7 @@ class System:
                 if tuned:
                     width = moved.width * jnp.exp(0.5 * (acceptance - kind.acceptance))
                     moved = Walkers(moved.electrons, jnp.minimum(width, 2.0).astype(jnp.float32))
-            return self._exchange(moved, jax.random.fold_in(key, 1)) if kind.exchange else moved
+            return moved
 
         return run
 
@@ -106,18 +117,19 @@ class System:
         for index in range(200 + moves):
             if index in (0, 200):
                 chain = self.chain(kind, 1, tuned=index == 0)
-            walkers = chain(walkers, jax.random.fold_in(jax.random.key(5), index))
+            walkers = chain(walkers, key := jax.random.fold_in(jax.random.key(5), index))
+            if kind.exchange and index % kind.exchange == 0:
+                walkers = self.exchanged(walkers, jnp.arange(len(walkers.width)), jax.random.fold_in(key, 1))
             if index >= 200:
                 series.append(np.asarray(observe(walkers.electrons, self.couplings), float))
         return integrated_times(np.array(series))
 
     def costs(self, kinds: dict[str, Kind], moves: int = 10) -> dict[str, float]:
-        """Forward passes that a move of each kind takes, ten made in a row; the exchange comes after each."""
-        one_by_one = {name: kind.exchange for name, kind in kinds.items()}
+        """Forward passes that a move of each kind takes, ten made in a row, with its share of an exchange."""
         forward = jax.jit(self.log_abs)
         calls = {"forward": lambda: forward(self.start.electrons, self.couplings)}
         for name, kind in kinds.items():
-            chain = self.chain(kind._replace(exchange=False), moves, tuned=False)
+            chain = self.chain(kind, moves, tuned=False)
             calls[name] = lambda chain=chain: chain(self.start, jax.random.key(0))
         best = dict.fromkeys(calls, float("inf"))
         jax.block_until_ready([call() for call in calls.values()])
@@ -127,7 +139,8 @@ class System:
                 jax.block_until_ready(call())
                 best[name] = min(best[name], time.perf_counter() - begin)
         # An exchange needs log|psi| of each walker at its own context and at the neighbour's.
-        return {name: best[name] / best["forward"] / moves + 2 * one_by_one[name] for name in kinds}
+        shares = {name: 2 / kind.exchange if kind.exchange else 0 for name, kind in kinds.items()}
+        return {name: best[name] / best["forward"] / moves + shares[name] for name in kinds}
 
     def _gaussian(self, walkers: Walkers, key, count: int, moves: int):
         """Moves of `count` electrons of each walker, chosen at random, by a Gaussian step."""
@@ -147,19 +160,6 @@ class System:
         start = (walkers.electrons, self.log_abs(walkers.electrons, self.couplings))
         (electrons, _), accepted = jax.lax.scan(move, start, jax.random.split(key, moves))
         return Walkers(electrons, walkers.width), jnp.mean(accepted, axis=0)
-
-    def _exchange(self, walkers: Walkers, key) -> Walkers:
-        """Offer each walker its partner's place at a neighbouring context, in alternating pairs."""
-        contexts, index = len(walkers.width), jnp.arange(len(walkers.width))
-        first = jax.random.bernoulli(key).astype(index.dtype)
-        partner = jnp.where((index - first) % 2 == 0, index + 1, index - 1)
-        partner = jnp.where((partner < 0) | (partner >= contexts), index, partner)
-        other = walkers.electrons[partner]
-        own, swapped = (self.log_abs(r, self.couplings) for r in (walkers.electrons, other))
-        change = swapped + swapped[partner] - own - own[partner]
-        coin = jax.random.uniform(jax.random.fold_in(key, 1), own.shape)[jnp.minimum(index, partner)]
-        accept = jnp.log(coin) < 2 * change
-        return Walkers(jnp.where(accept[..., None, None], other, walkers.electrons), walkers.width)
 
     def _quantities(self, electrons, couplings):
         moire, coulomb = (term(electrons, couplings) for term in self.hamiltonian.terms)

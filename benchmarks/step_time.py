@@ -67,7 +67,8 @@ def measure(config: Config, model: str | None, seconds: float) -> dict[str, floa
     dtype = jnp.dtype(training.precision)
     mesh = walker_mesh(training.walkers // len(state.contexts))
     couplings = couplings_of(hamiltonian, state.contexts, dtype)
-    sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
+    effort = training.moves, dtype, training.microbatch
+    sample = make_sampling(hamiltonian, mesh, *effort, exchanges=True)
     optimizer = make_optimizer(config.optimizer, hamiltonian)
     walkers, key = state.walkers, jax.random.key(0)
     for _ in range(50):

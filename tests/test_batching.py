@@ -44,7 +44,7 @@ start, results = initial_state(config), []
 for count in (1, 2):
     mesh = Mesh(np.array(devices[:count]), ("walkers",))
     state = _spread(start, mesh)
-    sample = make_sampling(hamiltonian, mesh, config.training.moves, np.dtype("float64"), 3)
+    sample = make_sampling(hamiltonian, mesh, config.training.moves, np.dtype("float64"), 3, exchanges=True)
     optimize = make_optimization(config, hamiltonian, make_optimizer(config.optimizer), mesh)
     walkers, acceptance = sample(state.model, state.walkers, state.contexts, jax.random.key(1))
     assert len(walkers.electrons.sharding.device_set) == count

@@ -1,5 +1,6 @@
 """The sampler against densities whose moments are known, and its walkers' start."""
 
+import itertools
 import math
 from typing import ClassVar
 
@@ -13,7 +14,16 @@ import qernel.sampling
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
-from qernel.sampling import Walkers, crystal_walkers, has_crystal, initial_walkers, langevin, tune, wrap
+from qernel.sampling import (
+    Walkers,
+    crystal_walkers,
+    exchange,
+    has_crystal,
+    initial_walkers,
+    langevin,
+    tune,
+    wrap,
+)
 from qernel.training.step import couplings_of
 from qernel.wavefunction import make_wavefunction
 from qernel.wavefunction.base import LogPsi, Wavefunction
@@ -70,6 +80,58 @@ def test_samples_the_squared_wavefunction(move):
     expected = np.array([a, a**2 / 4, 0.0, 0.0, 0.0]) / (1 + a**2 / 2)
     assert np.all(error < 0.004)
     assert np.all(abs(means.mean(axis=0) - expected) < 4 * error)
+
+
+class ByDepth(Wavefunction):
+    """The same with the amplitude (0.2 at depth 1) in proportion to the moiré depth."""
+
+    moire: float = eqx.field(static=True)  # the coupling at depth 1
+
+    def __call__(self, electrons, couplings):
+        angles = electrons @ jnp.asarray(CELL.reciprocal[0])
+        amplitude = 0.2 * couplings.moire / self.moire
+        return LogPsi(jnp.sum(jnp.log(1 + amplitude * jnp.cos(angles))), jnp.zeros(()))
+
+
+def exact_samples(amplitude, walkers, random):
+    """Two electrons a walker, drawn from the squared wavefunction by rejection."""
+    fractions = random.uniform(size=(40 * walkers, 2))
+    height = ((1 + amplitude * np.cos(2 * math.pi * fractions[:, 0])) / (1 + amplitude)) ** 2
+    kept = fractions[random.uniform(size=len(height)) < height][: 2 * walkers]
+    return kept.reshape(walkers, 2, 2) @ CELL.vectors
+
+
+@pytest.fixture(scope="module")
+def exchanged(tiny):
+    """Walkers of four contexts, drawn exactly, before and after one exchange; and their amplitudes."""
+    depths, order, walkers = np.array([1.0, 4.5, 2.0, 3.0]), jnp.array([0, 2, 3, 1]), 20000
+    couplings = couplings_of(make_hamiltonian(tiny("cells=4")), jnp.asarray(depths)[:, None], jnp.float64)
+    random = np.random.default_rng(0)
+    drawn = np.stack([exact_samples(0.2 * depth, walkers, random) for depth in depths])
+    before = Walkers(jnp.asarray(drawn), jnp.full(4, 0.3))
+    model = ByDepth(float(couplings.moire[0]))
+    after = exchange(model, before, couplings, order, jax.random.key(0), walker_mesh(walkers), 1000)
+    return np.asarray(before.electrons), np.asarray(after.electrons), 0.2 * depths
+
+
+def test_exchange_leaves_every_context_its_distribution(exchanged):
+    before, after, amplitudes = exchanged
+    moved = np.any(before != after, axis=(2, 3)).mean(axis=1)
+    assert np.sum((moved > 0.2) & (moved < 0.95)) >= 2  # pairs that changed places, not all of them
+    for electrons, a in zip(after, amplitudes, strict=True):
+        values = np.cos(electrons @ CELL.reciprocal[0]).ravel()
+        expected = a / (1 + a**2 / 2)
+        assert np.mean(values) == pytest.approx(expected, abs=4 * values.std() / math.sqrt(len(values)))
+
+
+def test_exchange_loses_no_walker_and_pairs_neighbours(exchanged):
+    before, after, _ = exchanged
+    by_value = [np.sort(each[:, :, 0, 0], axis=0) for each in (before, after)]
+    np.testing.assert_array_equal(*by_value)
+    neighbours = {(0, 2), (2, 3), (3, 1)}
+    for a, b in itertools.combinations(range(4), 2):
+        swapped = np.any(np.all(after[a] == before[b], axis=(1, 2)))
+        assert not swapped or (a, b) in neighbours or (b, a) in neighbours
 
 
 def test_contexts_are_independent_chains(move):

@@ -179,7 +179,8 @@ def _halves(config: Config) -> tuple[Callable, Callable]:
     hamiltonian, training = make_hamiltonian(config), config.training
     mesh = walker_mesh(training.walkers // training.stages[0].contexts)
     dtype = jnp.dtype(training.precision)
-    sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
+    effort = training.moves, dtype, training.microbatch
+    sample = make_sampling(hamiltonian, mesh, *effort, exchanges=True)
     return sample, make_optimization(config, hamiltonian, make_optimizer(config.optimizer, hamiltonian), mesh)
 
 

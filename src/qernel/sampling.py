@@ -1,4 +1,4 @@
-"""Sampling |psi|^2 by Langevin moves of all electrons.
+"""Sampling |psi|^2 by Langevin moves of all electrons, and by exchange between contexts.
 
 MALA, the Metropolis-adjusted Langevin algorithm (Roberts and Tweedie, Bernoulli 2, 341, 1996): with width w
 and z normal, a walker at r is offered
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from qernel.batching import over_walkers
 from qernel.hamiltonian.couplings import Couplings
@@ -139,6 +139,40 @@ def langevin(
         model, (walkers.electrons, keys), (walkers.width, couplings)
     )
     return Walkers(electrons, walkers.width), jnp.mean(accepted, axis=1)
+
+
+def exchange(
+    model: Wavefunction,
+    walkers: Walkers,
+    couplings: Couplings,
+    order: Int[Array, " context"],
+    key: PRNGKeyArray,
+    mesh: Mesh,
+    microbatch: int,
+) -> Walkers:
+    """Offer walkers of contexts that are neighbours in `order` each other's place (replica exchange).
+
+    Walkers R at a and R' at b change places with probability min(1, |psi_a(R') psi_b(R)|^2 / |psi_a(R)
+    psi_b(R')|^2), which leaves the distribution at either as it is (Swendsen and Wang,
+    doi:10.1103/PhysRevLett.57.2607). Pairs are the first and second, third and fourth, ... or, as often, the
+    second and third, ....
+    """
+    count, places = len(order), jnp.arange(len(order))
+    odd = jax.random.bernoulli(key).astype(places.dtype)
+    mates = jnp.where((places - odd) % 2 == 0, places + 1, places - 1)
+    mates = jnp.where((mates < 0) | (mates >= count), places, mates)
+    partner = jnp.zeros_like(order).at[order].set(order[mates])
+    offered = walkers.electrons[partner]
+
+    def both(model, configurations, couplings):
+        return tuple(model(each, couplings).log_abs for each in configurations)
+
+    present, after = over_walkers(both, mesh, microbatch)(model, (walkers.electrons, offered), couplings)
+    change = after - present
+    coins = jax.random.uniform(jax.random.fold_in(key, 1), change.shape, change.dtype)
+    coin = coins[jnp.minimum(jnp.arange(count), partner)]  # one for both of a pair
+    accept = jnp.log(coin) < 2 * (change + change[partner])
+    return Walkers(jnp.where(accept[..., None, None], offered, walkers.electrons), walkers.width)
 
 
 def tune(walkers: Walkers, acceptance: Float[Array, " context"], supercell: Supercell) -> Walkers:

@@ -97,7 +97,7 @@ def sweep(
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
-            row |= _exact(hamiltonian, context)
+            row |= _exact(hamiltonian, tuple(context.tolist()))
     coordinates = {}
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
@@ -192,7 +192,9 @@ def _equal_groups(grid: np.ndarray, most: int) -> list[np.ndarray]:
     return np.split(np.concatenate([grid, filler]), groups)
 
 
-def _exact(hamiltonian: Hamiltonian, context: np.ndarray) -> dict[str, Result]:
+@functools.lru_cache(maxsize=256)
+def _exact(hamiltonian: Hamiltonian, context: tuple[float, ...]) -> dict[str, Result]:
+    """Kept, because sweeps of one model are often at the same contexts."""
     exact = exact_pair(hamiltonian, jnp.asarray(context))
     return {
         f"exact_{name}": Result(np.asarray(value), None, "meV", f"exact {name} energy per electron")

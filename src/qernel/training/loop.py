@@ -74,7 +74,8 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
 
     @functools.cache
     def compiled(mesh: Mesh):
-        sample = make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch)
+        effort = training.moves, dtype, training.microbatch
+        sample = make_sampling(hamiltonian, mesh, *effort, exchanges=True)
         return sample, make_optimization(config, hamiltonian, optimizer, mesh)
 
     for index in range(int(state.step), training.steps):

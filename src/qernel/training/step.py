@@ -17,9 +17,11 @@ from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.optimize import NATURAL_GRADIENT
-from qernel.sampling import Walkers, langevin, tune
+from qernel.sampling import Walkers, exchange, langevin, tune
 from qernel.training.emphasis import Emphasis
 from qernel.wavefunction.base import Wavefunction
+
+_EXCHANGE = 1  # names a stream of random numbers
 
 
 class TrainingState(eqx.Module):
@@ -53,18 +55,24 @@ def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context param
 
 
 def make_sampling(
-    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype, microbatch: int
+    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype, microbatch: int, *, exchanges: bool = False
 ) -> Callable[..., tuple[Walkers, Float[Array, " context"]]]:
     """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
 
-    `moves` moves of all walkers, then one adjustment of each context's step width.
+    `moves` moves of all walkers, then one adjustment of each context's step width. With `exchanges`, contexts
+    that are neighbours, in a parameter drawn at random, exchange walkers: they are then not independent.
     """
 
     @eqx.filter_jit
     def sample(model, walkers, contexts, key):
         couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
         walkers, acceptance = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
-        return tune(walkers, acceptance, cell), acceptance
+        walkers, (count, parameters) = tune(walkers, acceptance, cell), contexts.shape
+        if exchanges and count > 1:
+            which, pairs = jax.random.split(jax.random.fold_in(key, _EXCHANGE))
+            order = jnp.argsort(contexts[:, jax.random.randint(which, (), 0, parameters)])
+            walkers = exchange(model, walkers, couplings, order, pairs, mesh, microbatch)
+        return walkers, acceptance
 
     return sample
 
