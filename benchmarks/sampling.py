@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qernel.batching import walker_mesh
-from qernel.estimators.structure_factor import CORNERS
 from qernel.hamiltonian import make_hamiltonian
+from qernel.lattice import MOIRE_CORNERS
 from qernel.sampling import Walkers, exchange, langevin, tune, wrap
 from qernel.shipped import shipped_model
 from qernel.sweep import nearest_walkers
@@ -163,7 +163,7 @@ class System:
 
     def _quantities(self, electrons, couplings):
         moire, coulomb = (term(electrons, couplings) for term in self.hamiltonian.terms)
-        angles = electrons @ jnp.asarray(CORNERS[0], electrons.dtype)
+        angles = electrons @ jnp.asarray(MOIRE_CORNERS[0], electrons.dtype)
         peak = jnp.sum(jnp.cos(angles)) ** 2 + jnp.sum(jnp.sin(angles)) ** 2
         longest = jnp.asarray(self.cell.reciprocal[0], electrons.dtype)
         return jnp.stack([moire, coulomb, peak, jnp.sum(jnp.cos(electrons @ longest))])

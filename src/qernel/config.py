@@ -91,6 +91,15 @@ class SystemConfig(_Section):
         """The supercell."""
         return Supercell(self.supercell) if self.supercell else supercell_of(self.cells or 1)
 
+    def check_crystal(self) -> None:
+        """Raises ValueError where the honeycomb crystal of the sqrt3 x sqrt3 order does not fit."""
+        cell = self.lattice()
+        if not cell.fits_sqrt3_order or 3 * sum(self.electrons) != 2 * cell.cells:
+            raise ValueError(
+                f"orbitals = 'crystal' needs filling 2/3 and cells that fit the sqrt3 x sqrt3 order, not"
+                f" {sum(self.electrons)} electrons in {cell.cells} cells {cell.matrix}"
+            )
+
 
 class ModelConfig(_Section):
     """The ansatz. `size` is the one dial; the other widths follow it unless given."""
@@ -109,14 +118,17 @@ class ModelConfig(_Section):
     conditioned: bool = Field(default=True, description="whether the network sees the context")
     embedding: int = Field(default=8, ge=1, description="width of the context's embedding")
     moire_features: bool = Field(default=True, description="add sin and cos of the moiré harmonics")
-    orbitals: Literal["bloch", "free"] = Field(
-        default="bloch", description="start from Bloch states, or free"
+    orbitals: Literal["bloch", "crystal", "free"] = Field(
+        default="bloch",
+        description="start from Bloch states, from those in the mean field of the honeycomb crystal at"
+        " filling 2/3, or free",
     )
-    sector: Literal["free", "lowest"] | tuple[int, int] = Field(
+    sector: Literal["free", "lowest", "order"] | tuple[int, int] = Field(
         default="lowest",
         description="total crystal momentum that psi keeps exactly: 'lowest' is that of non-interacting"
-        " electrons, [n1, n2] names one in supercell reciprocal vectors, 'free' lets momenta mix (the default"
-        " of the baselines and of free orbitals)",
+        " electrons, [n1, n2] names one in supercell reciprocal vectors, 'order' keeps the translations of"
+        " the sqrt3 x sqrt3 order (the only one of crystal orbitals), 'free' lets momenta mix (the default of"
+        " the baselines and of free orbitals)",
     )
     jastrow: bool = Field(default=True, description="pair Jastrow factor with the Coulomb cusp")
     real: bool = Field(default=False, description="real psi; needs free orbitals and no twist")
@@ -127,8 +139,11 @@ class ModelConfig(_Section):
         """Without a choice, momenta are free where nothing could keep them."""
         if not isinstance(given, dict) or "sector" in given:
             return given
-        kept = given.get("ansatz", "qernel") == "qernel" and given.get("orbitals", "bloch") == "bloch"
-        return given if kept and given.get("moire_features", True) else {**given, "sector": "free"}
+        orbitals, qernel = given.get("orbitals", "bloch"), given.get("ansatz", "qernel") == "qernel"
+        if qernel and orbitals == "crystal":
+            return {**given, "sector": "order"}
+        kept = qernel and orbitals == "bloch" and given.get("moire_features", True)
+        return given if kept else {**given, "sector": "free"}
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -138,7 +153,9 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"size = {self.size} must be a multiple of heads = {self.heads}, or give head_size"
             )
-        if self.sector != "free" and (self.ansatz != "qernel" or self.orbitals != "bloch"):
+        if (self.sector == "order") != (self.orbitals == "crystal"):
+            raise ValueError("sector = 'order' and orbitals = 'crystal' need each other, and QERNEL")
+        if self.sector != "free" and (self.ansatz != "qernel" or self.orbitals == "free"):
             raise ValueError("sector = 'free' is the only one with free orbitals and in the baselines")
         if self.sector != "free" and not self.moire_features:
             raise ValueError("moire_features = false leaves no features unless sector = 'free'")
@@ -235,6 +252,8 @@ class Config(_Section):
     def _consistent(self):
         if not self.contexts and any(stage.contexts > 1 for stage in self.training.stages):
             raise ValueError("several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0]")
+        if self.model.orbitals == "crystal":
+            self.system.check_crystal()
         twisted = self.system.twist_1 or self.system.twist_2 or {"twist_1", "twist_2"} & set(self.contexts)
         if self.model.real and twisted:
             raise ValueError("model.real = true cannot carry a twist")

@@ -14,6 +14,8 @@ import numpy as np
 MOIRE_VECTORS = np.array([[1.0, 0.0], [-0.5, math.sqrt(3) / 2]])
 MOIRE_RECIPROCAL = 2 * math.pi * np.linalg.inv(MOIRE_VECTORS).T
 MOIRE_HARMONICS = np.array([[1, 0], [-1, 1], [0, -1]]) @ MOIRE_RECIPROCAL
+#: Corners of the moiré Brillouin zone, one of each pair +-K: wavevectors of the sqrt3 x sqrt3 crystal.
+MOIRE_CORNERS = np.array([[1, 1], [-1, 2], [-2, 1]]) @ MOIRE_RECIPROCAL / 3
 CELL_AREA = math.sqrt(3) / 2
 #: Rotations by 0, 120 and 240 degrees, (3, 2, 2): symmetries of the moiré potential about a lattice site.
 THREEFOLD = np.array(

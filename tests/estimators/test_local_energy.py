@@ -14,7 +14,7 @@ from qernel.hamiltonian import make_hamiltonian
 from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy
 from qernel.training.step import couplings_of
 from qernel.wavefunction import make_wavefunction
-from qernel.wavefunction.orbitals import BlochSeededOrbitals
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, bloch_seeds
 
 FREE = ("dielectric_constant=1e12", "jastrow=false", "determinants=1")  # u = 5e-11
 TWIST = (0.2, -0.1)
@@ -34,9 +34,8 @@ def test_filled_bands_have_no_variance(tiny, scattered, depth, shell):
     couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
     assert float(couplings.moire) == pytest.approx(depth * 4.44371, rel=1e-5)
     cell = hamiltonian.supercell
-    orbitals = BlochSeededOrbitals(
-        cell, (2, 1), 8, 1, couplings, shell=shell, gain=0.0, key=jax.random.key(0)
-    )
+    seeds = bloch_seeds(cell, (2, 1), couplings, shell=shell)
+    orbitals = BlochSeededOrbitals(cell, (2, 1), 8, 1, seeds, gain=0.0, key=jax.random.key(0))
     bloch = bloch_orbitals(cell, float(couplings.moire), math.pi / 4, TWIST, shell)
     filled = bloch.coefficients[[0, 1, 0]][None]  # in full precision
     orbitals = eqx.tree_at(

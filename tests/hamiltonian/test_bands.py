@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy, lowest_fillings
+from qernel.hamiltonian.bands import bloch_orbitals, crystal_orbitals, filled_band_energy, lowest_fillings
 from qernel.hamiltonian.couplings import Family
 from qernel.hamiltonian.moire import MoirePotential
-from qernel.lattice import MOIRE_RECIPROCAL, Supercell, supercell_of
+from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, MOIRE_VECTORS, Supercell, supercell_of
 from qernel.units import moire_energy
 
 UNIT = moire_energy(0.35, 8.031)
@@ -47,6 +47,48 @@ def test_energies_are_periodic_in_the_twist():
     plain = bloch_orbitals(cell, DEPTH, PHASE, (0.2, -0.3)).energies[:6]
     moved = bloch_orbitals(cell, DEPTH, PHASE, (5.2, -8.3)).energies[:6]
     np.testing.assert_allclose(moved, plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", [supercell_of(3), supercell_of(9), HEXAGONAL_27])
+def test_without_its_potential_the_crystals_bands_are_folded_ones(cell):
+    twist = (0.1, -0.2)
+    crystal = crystal_orbitals(cell, DEPTH, PHASE, 0.0, twist)
+    assert len(np.unique(crystal.momenta, axis=0)) == cell.cells // 3
+    levels = bloch_orbitals(cell, DEPTH, PHASE, twist).energies
+    np.testing.assert_allclose(crystal.energies[: cell.cells], levels[: cell.cells], rtol=0, atol=1e-6)
+
+
+def test_crystal_states_solve_the_schroedinger_equation_of_three_sublattices():
+    """Evaluated point by point, with the potential of the order written out in space."""
+    cell, order, twist = supercell_of(9), 0.7, np.array([0.1, -0.2])
+    crystal = crystal_orbitals(cell, DEPTH, PHASE, order, twist, shell=6.01)
+    points = np.random.default_rng(0).uniform(size=(200, 2)) @ cell.vectors
+    corners = MOIRE_RECIPROCAL.T @ np.array([[1, -1, -2], [1, 2, 1]]) / 3  # K and its rotations, as columns
+    potential = 2 * order * np.cos(points @ corners).sum(axis=1)
+    potential -= 2 * DEPTH * np.cos(points @ MOIRE_HARMONICS.T + PHASE).sum(axis=1)
+    for state in (0, 5, 6, 8):
+        k = (crystal.momenta[state] + twist) @ cell.reciprocal + crystal.waves @ MOIRE_RECIPROCAL
+        waves = crystal.coefficients[state] * np.exp(1j * points @ k.T)
+        left = waves @ (0.5 * np.sum(k**2, axis=1)) + potential * waves.sum(axis=1)
+        right = crystal.energies[state] * waves.sum(axis=1)
+        np.testing.assert_allclose(left, right, atol=1e-3 * np.abs(right).max())
+
+
+def test_the_crystal_leaves_one_moire_site_of_three_empty():
+    cell = HEXAGONAL_27
+    crystal = crystal_orbitals(cell, DEPTH, PHASE, DEPTH / 4)
+    assert crystal.energies[18] - crystal.energies[17] > 0.5 * DEPTH  # a gap above two bands of three
+    sites = np.array([[0, 0], [1, 0], [0, 1]]) @ MOIRE_VECTORS
+    k = crystal.momenta[:18, None] @ cell.reciprocal + crystal.waves @ MOIRE_RECIPROCAL
+    values = np.einsum("bw,bws->bs", crystal.coefficients[:18], np.exp(1j * k @ sites.T))
+    density = np.sum(np.abs(values) ** 2, axis=0)
+    assert density[0] < 0.1 * density[1]
+    assert density[1] == pytest.approx(density[2], rel=1e-6)
+
+
+def test_the_crystal_needs_a_supercell_that_it_fits():
+    with pytest.raises(ValueError, match="does not fit"):
+        crystal_orbitals(supercell_of(4), DEPTH, PHASE, 1.0)
 
 
 def test_supercell_momenta_are_twists_of_one_moire_cell():

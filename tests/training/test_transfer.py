@@ -100,6 +100,18 @@ def test_a_parameter_that_was_fixed_does_not_matter_yet(build):
     np.testing.assert_array_equal(first, second)
 
 
+def test_features_that_are_new_do_not_matter_yet(build):
+    source = build(1, "electrons=[6,0]", "cells=9")
+    wider = build(0, "electrons=[6,0]", "cells=9", "model.orbitals=crystal")
+    model, tensors = transferred(wider, source)
+    assert tensors[".embed.weight"] == "adapted"
+    assert tensors[".orbitals.weight"] == "new"
+    electrons = jnp.asarray(np.random.default_rng(0).uniform(size=(6, 2)))
+    streams = [each.embed(each.features(electrons)) for each in (model, source[0])]
+    assert model.features.size > source[0].features.size
+    np.testing.assert_allclose(*streams, rtol=1e-12)
+
+
 def assert_nearest_columns(new, old):
     """Each column is one of the source's, of the determinant of the same number and the nearest momentum."""
     there = old.weight.shape[2]

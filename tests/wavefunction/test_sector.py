@@ -65,6 +65,29 @@ def test_free_sector_mixes_momenta(tiny, generic, scattered):
     assert np.all(abs(change.real) > 1e-4)
 
 
+def test_a_crystal_keeps_the_translations_of_its_order_alone(tiny, generic, scattered):
+    config = tiny("electrons=[6,0]", "cells=9", "orbitals=crystal")
+    assert config.model.sector == "order"
+    model, hamiltonian = generic(config)
+    electrons = scattered(hamiltonian, 4)
+    before = log_psi(model, hamiltonian, electrons)
+    momentum = np.sum(model.orbitals.momenta[0] + TWIST, axis=0) @ hamiltonian.supercell.reciprocal
+    for steps in ([1, -1], [2, 1], [1, 2]):
+        shift = np.array(steps) @ MOIRE_VECTORS
+        ratio = np.exp(log_psi(model, hamiltonian, electrons + shift) - before)
+        np.testing.assert_allclose(ratio, np.exp(1j * momentum @ shift), atol=1e-9)
+    change = log_psi(model, hamiltonian, electrons + MOIRE_VECTORS[0]) - before
+    assert np.all(abs(change.real) > 1e-4)
+
+
+@pytest.mark.parametrize(
+    "overrides", [("electrons=[5,0]", "cells=9"), ("electrons=[6,0]", "cells=9", "sector=lowest")]
+)
+def test_a_crystal_that_cannot_be_is_refused(tiny, overrides):
+    with pytest.raises(UserError, match="crystal"):
+        tiny(*overrides, "orbitals=crystal")
+
+
 def test_lowest_sector_is_that_of_filled_bands(tiny, generic):
     model, hamiltonian = generic(tiny("cells=4", "sector=lowest"))
     couplings = hamiltonian.family.couplings(hamiltonian.family.middle())

@@ -9,12 +9,10 @@ from jaxtyping import Array, Float
 from qernel.estimators.observable import Configuration, Coordinate, Observable, Result
 from qernel.estimators.statistics import Accumulator
 from qernel.hamiltonian.couplings import Couplings
-from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, integer_grid
+from qernel.lattice import MOIRE_CORNERS, MOIRE_HARMONICS, MOIRE_RECIPROCAL, integer_grid
 from qernel.wavefunction.base import Wavefunction
 
 _REACH = 1.7  # largest |q| in units of the shortest moiré reciprocal vector
-#: Corners of the moiré Brillouin zone, one of each pair +-K: Bragg points of the sqrt3 x sqrt3 crystal.
-CORNERS = np.array([[1, 1], [-1, 2], [-2, 1]]) @ MOIRE_RECIPROCAL / 3
 
 
 class StructureFactor(Observable):
@@ -29,7 +27,7 @@ class StructureFactor(Observable):
         values = _structure(at.electrons, self._waves())
         peaks = {"bragg_moire": jnp.mean(_structure(at.electrons, MOIRE_HARMONICS))}
         if self.hamiltonian.supercell.fits_sqrt3_order:
-            peaks["bragg_sqrt3"] = jnp.mean(_structure(at.electrons, CORNERS))
+            peaks["bragg_sqrt3"] = jnp.mean(_structure(at.electrons, MOIRE_CORNERS))
         return {"structure_factor": values, **peaks}
 
     def results(self, samples: Mapping[str, Accumulator], couplings: Couplings) -> dict[str, Result]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, Supercell, integer_grid
+from qernel.lattice import MOIRE_CORNERS, MOIRE_HARMONICS, MOIRE_RECIPROCAL, Supercell, integer_grid
 
 _EQUAL = 1e-8  # E_M: levels closer than this are degenerate
 
@@ -14,7 +14,7 @@ class BlochOrbitals(NamedTuple):
     """One-electron eigenstates psi_b(r) = e^{i (k_b + twist).r} sum_g coefficients[b, g] e^{i g.r}.
 
     Sorted by energy. `momenta` are integer labels (orbital, 2) in supercell reciprocal vectors, `waves`
-    integer labels (wave, 2) in moiré reciprocal vectors, `energies` (orbital,) in E_M.
+    labels (wave, 2) in moiré reciprocal vectors, `energies` (orbital,) in E_M.
     """
 
     energies: np.ndarray
@@ -31,23 +31,34 @@ def bloch_orbitals(
     `moire` is w in E_M, `phase` in radians, `twist` in supercell reciprocal vectors; plane waves are
     kept up to `shell` times the shortest moiré reciprocal vector.
     """
-    waves = integer_grid(int(2 * shell) + 1)
-    lengths = np.linalg.norm(waves @ MOIRE_RECIPROCAL, axis=1)
-    waves = waves[lengths <= shell * np.linalg.norm(MOIRE_RECIPROCAL[0])]
-    potential = _potential_matrix(waves, moire, phase)
-    energies, momenta, coefficients = [], [], []
+    labels = supercell.moire_points(twist)
+    return _states(supercell, labels, _waves(np.eye(2, dtype=int), shell), moire, phase, 0.0, twist)
+
+
+def crystal_orbitals(
+    supercell: Supercell,
+    moire: float,
+    phase: float,
+    order: float,
+    twist=(0.0, 0.0),
+    shell: float = 5.01,
+) -> BlochOrbitals:
+    """The bands with a potential of sqrt3 x sqrt3 order besides, + 2 `order` sum_j cos(K_j.r), in E_M.
+
+    It raises one of three moiré sites by 9 `order` against the other two, as a honeycomb crystal's mean field
+    does. The zone is a third of the moiré zone, and `waves` are multiples of the corners K: thirds.
+
+    Raises ValueError unless the supercell fits this order.
+    """
+    if not supercell.fits_sqrt3_order:
+        raise ValueError(f"the sqrt3 x sqrt3 order does not fit the supercell {supercell.matrix}")
+    corner = np.rint(MOIRE_CORNERS[0] @ np.linalg.inv(supercell.reciprocal)).astype(int)
+    chosen: dict[tuple[int, int], np.ndarray] = {}
     for label in supercell.moire_points(twist):
-        wavevectors = (label + np.asarray(twist)) @ supercell.reciprocal + waves @ MOIRE_RECIPROCAL
-        kinetic = np.diag(0.5 * np.sum(wavevectors**2, axis=1))
-        levels, states = np.linalg.eigh(kinetic + potential)
-        energies.append(levels)
-        momenta.append(np.tile(label, (len(levels), 1)))
-        coefficients.append(states.T)
-    energies = np.concatenate(energies)
-    order = np.argsort(energies.round(9), kind="stable")
-    return BlochOrbitals(
-        energies[order], np.concatenate(momenta)[order], waves, np.concatenate(coefficients)[order]
-    )
+        names = [supercell.momentum_class(label + n * corner) for n in range(3)]
+        chosen.setdefault(min(names), label)
+    waves = _waves(np.array([[1, 1], [-1, 2]]) / 3, shell)
+    return _states(supercell, np.array(list(chosen.values())), waves, moire, phase, order, twist)
 
 
 def lowest_fillings(
@@ -137,12 +148,44 @@ def filled_band_energy(
     return float(sum(levels[:count].sum() for count in spins))
 
 
-def _potential_matrix(waves: np.ndarray, moire: float, phase: float) -> np.ndarray:
-    """<g| -2 w sum_j cos(g_j.r + phi) |g'>: -w e^{i phi} where g - g' = g_j, its conjugate at -g_j."""
-    harmonics = np.rint(MOIRE_HARMONICS @ np.linalg.inv(MOIRE_RECIPROCAL)).astype(int)
-    difference = waves[:, None] - waves[None, :]
+def _waves(basis: np.ndarray, shell: float) -> np.ndarray:
+    """Labels, in moiré reciprocal vectors, of the vectors of a reciprocal lattice up to `shell` times |g|."""
+    waves = integer_grid(4 * int(shell) + 2) @ basis
+    lengths = np.linalg.norm(waves @ MOIRE_RECIPROCAL, axis=1)
+    return waves[lengths <= shell * np.linalg.norm(MOIRE_RECIPROCAL[0])]
+
+
+def _states(
+    supercell: Supercell,
+    labels: np.ndarray,
+    waves: np.ndarray,
+    moire: float,
+    phase: float,
+    order: float,
+    twist,
+) -> BlochOrbitals:
+    """The states at crystal momenta with these labels, by energy."""
+    potential = _potential_matrix(waves, moire, phase, order)
+    energies, momenta, coefficients = [], [], []
+    for label in labels:
+        wavevectors = (label + np.asarray(twist)) @ supercell.reciprocal + waves @ MOIRE_RECIPROCAL
+        kinetic = np.diag(0.5 * np.sum(wavevectors**2, axis=1))
+        levels, states = np.linalg.eigh(kinetic + potential)
+        energies.append(levels)
+        momenta.append(np.tile(label, (len(levels), 1)))
+        coefficients.append(states.T)
+    energies = np.concatenate(energies)
+    by_energy = np.argsort(energies.round(9), kind="stable")
+    momenta, coefficients = np.concatenate(momenta)[by_energy], np.concatenate(coefficients)[by_energy]
+    return BlochOrbitals(energies[by_energy], momenta, waves, coefficients)
+
+
+def _potential_matrix(waves: np.ndarray, moire: float, phase: float, order: float) -> np.ndarray:
+    """<g| -2 w sum_j cos(g_j.r + phi) + 2 s sum_j cos(K_j.r) |g'>, by g - g'."""
+    difference = (waves[:, None] - waves[None, :]) @ MOIRE_RECIPROCAL
     matrix = np.zeros(difference.shape[:2], complex)
-    for harmonic in harmonics:
-        matrix[np.all(difference == harmonic, axis=-1)] -= moire * np.exp(1j * phase)
-        matrix[np.all(difference == -harmonic, axis=-1)] -= moire * np.exp(-1j * phase)
+    for vectors, entry in ((MOIRE_HARMONICS, -moire * np.exp(1j * phase)), (MOIRE_CORNERS, order)):
+        for vector in vectors:
+            matrix[np.all(np.abs(difference - vector) < 1e-6, axis=-1)] += entry
+            matrix[np.all(np.abs(difference + vector) < 1e-6, axis=-1)] += np.conj(entry)
     return matrix

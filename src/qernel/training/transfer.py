@@ -7,6 +7,8 @@ source's system is adapted:
 - the context's first layer, so that the network is the same function of the laboratory parameters where
   ranges differ, where a parameter varies that the source held fixed (the network does not depend on it
   yet), or is fixed that the source varied (the network stays as it was there);
+- the first layer, where electrons have features that those of the source had not: the network does not depend
+  on them yet;
 - the orbitals, where another filling has other crystal momenta: each column takes the periodic part, Bloch
   coefficients and weights alike, of the source's column nearest in momentum; determinants correspond in their
   order, taken again where the source has fewer (all are new where that made some equal).
@@ -45,6 +47,7 @@ def transfer(model: Ansatz, source: Ansatz, family: Family, source_family: Famil
     Raises ValueError naming what differs otherwise.
     """
     made = {
+        "embed": _embed(model, source),
         "orbitals": _orbitals(model, source),
         "context": _context(model, source, family, source_family),
     }
@@ -76,6 +79,16 @@ def describe(tensors: dict[str, str], start: str) -> str:
             counts = (f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
             parts.append(f"{how}: {', '.join(counts)}")
     return f"tensors from {start}, by module: {'; '.join(parts)}"
+
+
+def _embed(model: Ansatz, source: Ansatz):
+    """The first layer for the features of `model`, and how it was made."""
+    ours, theirs = model.features.names, source.features.names
+    if ours == theirs or not set(theirs) <= set(ours):
+        return source.embed, COPIED
+    weight = np.zeros((len(ours), source.embed.weight.shape[1]))
+    weight[[ours.index(name) for name in theirs]] = source.embed.weight
+    return eqx.tree_at(lambda e: e.weight, source.embed, jnp.asarray(weight)), ADAPTED
 
 
 def _orbitals(model: Ansatz, source: Ansatz):

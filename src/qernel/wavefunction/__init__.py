@@ -10,7 +10,6 @@ from jax.random import split
 from jaxtyping import PRNGKeyArray
 
 from qernel.config import Config
-from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.wavefunction.base import LogPsi, Wavefunction
 from qernel.wavefunction.features import PeriodicFeatures
@@ -18,7 +17,7 @@ from qernel.wavefunction.film import ContextEmbedding, ModulatedNorm
 from qernel.wavefunction.jastrow import PairJastrow
 from qernel.wavefunction.linear import Linear
 from qernel.wavefunction.norm import RMSNorm
-from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals, bloch_seeds
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals, Seeds, bloch_seeds, crystal_seeds
 from qernel.wavefunction.psiformer import Layer, PsiFormer
 from qernel.wavefunction.qernel import Qernel, make_blocks
 
@@ -70,8 +69,7 @@ def equal_fillings(config: Config, hamiltonian: Hamiltonian, most: int) -> int:
     """
     if config.model.orbitals == "free":
         return 0
-    seeded_at = _seeded_at(config, hamiltonian)
-    _, fillings = bloch_seeds(hamiltonian.supercell, hamiltonian.spins, *seeded_at)
+    _, fillings = _seeds(config, hamiltonian)
     return sum(1 for _ in itertools.islice(fillings, most))
 
 
@@ -121,8 +119,8 @@ def _psiformer(config: Config, hamiltonian: Hamiltonian, key: PRNGKeyArray) -> P
 
 def _features(config: Config, hamiltonian: Hamiltonian) -> PeriodicFeatures:
     model = config.model
-    place = model.sector == "free"
-    return PeriodicFeatures(hamiltonian.supercell, hamiltonian.spins, model.moire_features, place)
+    place, order = model.sector == "free", model.orbitals == "crystal"
+    return PeriodicFeatures(hamiltonian.supercell, hamiltonian.spins, model.moire_features, place, order)
 
 
 def _embedding_size(config: Config) -> int:
@@ -145,13 +143,16 @@ def _orbitals(
     model, supercell, spins = config.model, hamiltonian.supercell, hamiltonian.spins
     if model.orbitals == "free":
         return FreeOrbitals(supercell, sum(spins), model.size, model.determinants, real=model.real, key=key)
-    couplings, momentum = _seeded_at(config, hamiltonian)
-    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, couplings, momentum, key=key)
+    seeds = _seeds(config, hamiltonian)
+    gain = 0.1 if model.orbitals == "crystal" else 0.5
+    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, seeds, gain=gain, key=key)
 
 
-def _seeded_at(config: Config, hamiltonian: Hamiltonian) -> tuple[Couplings, tuple[int, int] | None]:
-    """Couplings and total momentum of the Bloch states that orbitals start from."""
+def _seeds(config: Config, hamiltonian: Hamiltonian) -> Seeds:
+    """The one-electron states that orbitals start from, at the middle of the family."""
+    supercell, spins, sector = hamiltonian.supercell, hamiltonian.spins, config.model.sector
     with jax.ensure_compile_time_eval():  # Bloch states are numbers, also where only shapes are wanted
         couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
-    sector = config.model.sector
-    return couplings, None if isinstance(sector, str) else sector
+    if config.model.orbitals == "crystal":
+        return crystal_seeds(supercell, spins, couplings)
+    return bloch_seeds(supercell, spins, couplings, None if isinstance(sector, str) else sector)

@@ -10,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from qernel.hamiltonian.bands import BlochOrbitals, bloch_orbitals, lowest_fillings
+from qernel.hamiltonian.bands import BlochOrbitals, bloch_orbitals, crystal_orbitals, lowest_fillings
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell
 from qernel.wavefunction.linear import normal
 
 _SHELL = 2.01  # plane waves of the seeds, in units of the shortest moiré reciprocal vector
+
+#: States that columns start from, and the fillings, spin up and down, that determinants take in turn.
+Seeds = tuple[BlochOrbitals, Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
 class FreeOrbitals(eqx.Module):
@@ -77,7 +80,7 @@ class BlochSeededOrbitals(eqx.Module):
     coefficients: Float[Array, "part determinant orbital wave"]
     weight: Float[Array, "part width determinant orbital"]
     momenta: tuple = eqx.field(static=True)  # integer labels [1 or determinant][orbital][2]
-    waves: tuple = eqx.field(static=True)  # integer labels [wave][2] in moiré reciprocal vectors
+    waves: tuple = eqx.field(static=True)  # labels [wave][2] in moiré reciprocal vectors
     spins: tuple[int, int] = eqx.field(static=True)
     supercell: Supercell = eqx.field(static=True)
 
@@ -87,19 +90,18 @@ class BlochSeededOrbitals(eqx.Module):
         spins: tuple[int, int],
         width: int,
         determinants: int,
-        couplings: Couplings,
-        momentum: tuple[int, int] | None = None,
+        seeds: Seeds,
         *,
-        shell: float = _SHELL,
         gain: float = 0.5,
         key: PRNGKeyArray,
     ):
-        bloch, fillings = bloch_seeds(supercell, spins, couplings, momentum, shell)
+        bloch, fillings = seeds
         filled = np.array([np.concatenate(each) for each in itertools.islice(fillings, determinants)])
         if len(filled) > 1:
             filled = np.resize(filled, (determinants, sum(spins)))
-        seeds = np.broadcast_to(bloch.coefficients[filled], (determinants, sum(spins), len(bloch.waves)))
-        self.coefficients = jnp.asarray(np.stack([np.real(seeds), np.imag(seeds)]), jnp.float64)
+        shape = (determinants, sum(spins), len(bloch.waves))
+        coefficients = np.broadcast_to(bloch.coefficients[filled], shape)
+        self.coefficients = jnp.asarray(np.stack([np.real(coefficients), np.imag(coefficients)]), jnp.float64)
         self.weight = normal(key, (2, width, determinants, sum(spins)), gain / math.sqrt(2 * max(width, 1)))
         self.momenta = _as_tuple(bloch.momenta[filled])
         self.waves = _as_tuple(bloch.waves)
@@ -140,13 +142,26 @@ def bloch_seeds(
     supercell: Supercell,
     spins: tuple[int, int],
     couplings: Couplings,
-    momentum: tuple[int, int] | None,
+    momentum: tuple[int, int] | None = None,
     shell: float = _SHELL,
-) -> tuple[BlochOrbitals, Iterator[tuple[np.ndarray, np.ndarray]]]:
-    """The Bloch states that columns start from, and the fillings that determinants take in turn."""
+) -> Seeds:
+    """States of non-interacting electrons, in the lowest fillings of one total momentum."""
     twist = np.asarray(couplings.twist)
     bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
     return bloch, lowest_fillings(bloch, supercell, spins, momentum)
+
+
+def crystal_seeds(
+    supercell: Supercell, spins: tuple[int, int], couplings: Couplings, shell: float = _SHELL
+) -> Seeds:
+    """States in a honeycomb crystal's mean field, the lowest filled: at filling 2/3 two bands of three.
+
+    Its strength, which makes nine quarters of the moiré potential between sites, is that of the Coulomb
+    interaction at eps 5 to some tens of percent; coefficients are free to change it.
+    """
+    moire, twist = float(couplings.moire), np.asarray(couplings.twist)
+    crystal = crystal_orbitals(supercell, moire, float(couplings.phase), moire / 4, twist, shell)
+    return crystal, iter([(np.arange(spins[0]), np.arange(spins[1]))])
 
 
 def _complex_product(
@@ -168,9 +183,9 @@ def _bloch_factor(electrons, supercell: Supercell, couplings: Couplings, labels=
 
 
 def _as_tuple(labels: np.ndarray) -> tuple:
-    """Integer labels as nested tuples, which can be static fields."""
+    """Labels as nested tuples, which can be static fields."""
 
     def freeze(nested):
         return tuple(map(freeze, nested)) if isinstance(nested, list) else nested
 
-    return freeze(labels.astype(int).tolist())
+    return freeze(labels.tolist())

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import Supercell
 from qernel.wavefunction.base import LogPsi, Wavefunction, sum_of_determinants
-from qernel.wavefunction.orbitals import BlochSeededOrbitals
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, bloch_seeds
 
 
 class BlochDeterminant(Wavefunction):
@@ -26,9 +26,8 @@ class BlochDeterminant(Wavefunction):
         dtype=jnp.float64,
     ):
         # A network of width zero: its part of the orbitals is not there.
-        made = BlochSeededOrbitals(
-            supercell, spins, 0, 1, couplings, momentum, shell=shell, key=jax.random.key(0)
-        )
+        seeds = bloch_seeds(supercell, spins, couplings, momentum, shell)
+        made = BlochSeededOrbitals(supercell, spins, 0, 1, seeds, key=jax.random.key(0))
         self.orbitals = jax.tree.map(lambda x: x.astype(dtype), made)
 
     def __call__(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> LogPsi:
