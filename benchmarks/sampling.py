@@ -61,7 +61,8 @@ def main() -> None:
         for context, tau in zip(arguments.contexts, times, strict=True):
             cost = [f"{costs[name] * t:.0f}" for t in tau]
             table.add_row(name, f"{costs[name]:.1f}", f"{context:g}", *(f"{t:.1f}" for t in tau), "", *cost)
-            rows.append({"moves": name, "passes": costs[name], "context": context, "times": list(tau)})
+            known = [float(t) if np.isfinite(t) else None for t in tau]  # None: longer than the run can tell
+            rows.append({"moves": name, "passes": costs[name], "context": context, "times": known})
     Console(width=150).print(table)
     about = {"model": arguments.model, "walkers": arguments.walkers, "moves": arguments.moves}
     save(
