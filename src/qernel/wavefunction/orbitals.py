@@ -156,8 +156,8 @@ def crystal_seeds(
 ) -> Seeds:
     """States in a honeycomb crystal's mean field, the lowest filled: at filling 2/3 two bands of three.
 
-    Its strength, nine quarters of the moiré potential between sites, is a guess: 42 meV at depth 1.25, close to
-    e^2 / (4 pi eps_0 eps a_M) = 36 meV at eps 5. The coefficients are free to change it.
+    Its strength, nine quarters of the moiré potential between sites, is a guess: 42 meV at depth 1.25,
+    close to e^2 / (4 pi eps_0 eps a_M) = 36 meV at eps 5. The coefficients are free to change it.
     """
     moire, twist = float(couplings.moire), np.asarray(couplings.twist)
     crystal = crystal_orbitals(supercell, moire, float(couplings.phase), moire / 4, twist, shell)
