@@ -18,7 +18,6 @@ from qernel.sampling import (
     Walkers,
     crystal_walkers,
     exchange,
-    has_crystal,
     initial_walkers,
     langevin,
     tune,
@@ -246,7 +245,7 @@ def test_hartree_fock_energy_of_the_electron_gas(tiny):
 
 def test_the_crystal_has_one_of_three_sites_empty():
     cell, electrons = supercell_of(27), 18
-    assert has_crystal(cell, electrons)
+    assert cell.fits_crystal(electrons)
     made = crystal_walkers(jax.random.key(1), cell, electrons, 2, 50, jnp.float64)
     assert made.electrons.shape == (2, 50, 18, 2)
     corner = MOIRE_HARMONICS[0] / 3 - MOIRE_HARMONICS[1] / 3  # K: every sublattice has its own phase there
@@ -263,4 +262,4 @@ def test_the_crystal_has_one_of_three_sites_empty():
 
 @pytest.mark.parametrize(("cells", "electrons"), [(9, 5), (4, 2), (12, 9)])
 def test_other_fillings_and_supercells_have_no_crystal(cells, electrons):
-    assert not has_crystal(supercell_of(cells), electrons)
+    assert not supercell_of(cells).fits_crystal(electrons)

@@ -94,7 +94,7 @@ class SystemConfig(_Section):
     def check_crystal(self) -> None:
         """Raises ValueError where the honeycomb crystal of the sqrt3 x sqrt3 order does not fit."""
         cell = self.lattice()
-        if not cell.fits_sqrt3_order or 3 * sum(self.electrons) != 2 * cell.cells:
+        if not cell.fits_crystal(sum(self.electrons)):
             raise ValueError(
                 f"orbitals = 'crystal' needs filling 2/3 and cells that fit the sqrt3 x sqrt3 order, not"
                 f" {sum(self.electrons)} electrons in {cell.cells} cells {cell.matrix}"

@@ -49,6 +49,12 @@ def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     return data.assign_coords(start=list(sweeps))
 
 
+def swept_parameter(data: xarray.Dataset) -> str:
+    """The parameter of sweeps side by side, as made by `by_start`."""
+    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    return parameter
+
+
 def started_differently(sweeps: Iterable[xarray.Dataset]) -> list[xarray.Dataset]:
     """Those of a run's sweeps, oldest first, that differ in their walkers' start alone, as by `by_start`.
 
@@ -70,7 +76,7 @@ def memory(data: xarray.Dataset) -> list[Memory]:
     `data` is as made by `by_start`, over one parameter; what has no error bar does not count. The probability
     is that of the least likely context, times the number of contexts.
     """
-    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    parameter = swept_parameter(data)
     found = []
     for name in (name for name in VARIABLES if name in data):
         values, errors = (data[each].transpose("start", parameter).values for each in (name, f"{name}_error"))

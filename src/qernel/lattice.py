@@ -67,6 +67,10 @@ class Supercell:
         """Whether the sqrt3 x sqrt3 generalized Wigner crystal fits: K is a reciprocal vector."""
         return all((row[0] + row[1]) % 3 == 0 for row in self.matrix)
 
+    def fits_crystal(self, electrons: int) -> bool:
+        """Whether the honeycomb crystal fits: filling 2/3 and the sqrt3 x sqrt3 order."""
+        return self.fits_sqrt3_order and 3 * electrons == 2 * self.cells
+
     @property
     def is_threefold(self) -> bool:
         """Whether rotations by 120 degrees map the supercell's lattice to itself."""

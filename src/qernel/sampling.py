@@ -59,18 +59,13 @@ def initial_walkers(
     return Walkers(wrap(positions + shift, supercell), jnp.full(contexts, 0.2, dtype))
 
 
-def has_crystal(supercell: Supercell, electrons: int) -> bool:
-    """Whether the honeycomb crystal fits: filling 2/3 and the sqrt3 x sqrt3 order."""
-    return supercell.fits_sqrt3_order and 3 * electrons == 2 * supercell.cells
-
-
 def crystal_walkers(
     key: PRNGKeyArray, supercell: Supercell, electrons: int, contexts: int, walkers: int, dtype
 ) -> Walkers:
     """Electrons of the generalized Wigner crystal at filling 2/3: one moiré site of three is empty.
 
     Which of the three sublattices of the sqrt3 x sqrt3 order is empty, and which electron is where, is drawn
-    for every walker. Only where it `has_crystal`.
+    for every walker. Only where the supercell `fits_crystal`.
     """
     sites = supercell.translations()
     labels = np.rint(sites @ np.linalg.inv(MOIRE_VECTORS)).astype(int)

@@ -22,7 +22,7 @@ from qernel.estimators.observable import Result
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.measurement import Effort, Measured, Measurement
 from qernel.reference.two_electrons import exact_pair, has_exact_pair
-from qernel.sampling import Walkers, crystal_walkers, has_crystal, initial_walkers
+from qernel.sampling import Walkers, crystal_walkers, initial_walkers
 from qernel.training.step import TrainingState
 
 #: Where the walkers of a context come from.
@@ -143,7 +143,7 @@ def _check_start(start: str, hamiltonian: Hamiltonian, swept: Sequence[str]) -> 
         raise UserError(f"walkers cannot start from '{start}'{suggestion(start, STARTS)}")
     if start in ("up", "down") and len(swept) != 1:
         raise UserError(f"start '{start}' needs a sweep over one parameter")
-    if start == "crystal" and not has_crystal(hamiltonian.supercell, hamiltonian.electrons):
+    if start == "crystal" and not hamiltonian.supercell.fits_crystal(hamiltonian.electrons):
         raise UserError(
             f"{hamiltonian.electrons} electrons in {hamiltonian.supercell.cells} moiré cells have no"
             " honeycomb crystal: it needs filling 2/3 and a supercell that the sqrt3 x sqrt3 order fits"

@@ -6,6 +6,8 @@ import numpy as np
 import xarray
 from rich.table import Table
 
+from qernel.hysteresis import swept_parameter
+
 
 def with_error(mean: float, error: float) -> str:
     """-59.432(12): the error in brackets counts the last digits.
@@ -51,7 +53,7 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
 
 def starts_table(data: xarray.Dataset) -> Table:
     """Energies of sweeps whose walkers started differently, and below each the interaction energy."""
-    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    parameter = swept_parameter(data)
     title = "energy and interaction energy in meV per electron, by where walkers started"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in (parameter.replace("moire_", ""), "", *data["start"].values):

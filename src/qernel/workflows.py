@@ -20,7 +20,6 @@ from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
 from qernel.refinement import refined
 from qernel.runs import Run
-from qernel.sampling import has_crystal
 from qernel.shipped import find_run
 from qernel.sweep import sweep
 from qernel.tensorboard import ScalarLog
@@ -143,7 +142,7 @@ def sweep_from_all_starts(
     Each sweep is also written to the run.
     """
     config = run.config()
-    crystal = has_crystal(config.system.lattice(), sum(config.system.electrons))
+    crystal = config.system.lattice().fits_crystal(sum(config.system.electrons))
     starts = ["up", "down", "liquid", *(["crystal"] if crystal else [])]
     sweeps = {}
     for number, start in enumerate(starts):

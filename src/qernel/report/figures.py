@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from qernel.diagram import Diagram
+from qernel.hysteresis import swept_parameter
 from qernel.lattice import Supercell
 from qernel.report import style
 from qernel.report.density import density_map
@@ -216,7 +217,7 @@ def diagram(found: Diagram) -> Figure:
 
 def hysteresis(data: xarray.Dataset) -> Figure:
     """(a) Interaction energy and (b) S(K) of sweeps whose walkers started differently."""
-    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
+    parameter = swept_parameter(data)
     names = [name for name in ("coulomb", "bragg_sqrt3") if name in data]
     figure, panels = stack([2.4, 1.6][: len(names)])
     x = data[parameter].values

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import xarray
 
-from qernel.hysteresis import VARIABLES, memory
+from qernel.hysteresis import VARIABLES, memory, swept_parameter
 from qernel.report import figures, html
 from qernel.report.publish import Data, Folder, publish_data, publish_figure
 from qernel.report.style import figure_style, save_figure, spoken
@@ -18,7 +18,7 @@ def hysteresis_section(data: xarray.Dataset, name: str, folder: Folder) -> Itera
     yield html.items(each.verdict for each in memory(data))
     starts = ", ".join(map(str, data["start"].values))
     caption = (
-        f"Interaction energy per electron and S(K) against {spoken(_parameter(data))}, by where walkers"
+        f"Interaction energy per electron and S(K) against {spoken(swept_parameter(data))}, by where walkers"
         f" started: {starts}. Markers of one context stand beside each other. Error bars: one standard error."
         f" {setting(data)}."
     )
@@ -37,7 +37,7 @@ def write_hysteresis(data: xarray.Dataset, directory: Path) -> Path:
 
 
 def _rows(data: xarray.Dataset) -> Data:
-    parameter = _parameter(data)
+    parameter = swept_parameter(data)
     names = [each for name in VARIABLES if name in data for each in (name, f"{name}_error")]
     rows = [
         [
@@ -49,8 +49,3 @@ def _rows(data: xarray.Dataset) -> Data:
         for value in data[parameter].values
     ]
     return Data(["start", parameter, *names], rows)
-
-
-def _parameter(data: xarray.Dataset) -> str:
-    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "start")
-    return parameter

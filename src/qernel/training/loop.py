@@ -111,7 +111,7 @@ def _redraw(
     config: Config, hamiltonian: Hamiltonian, state: TrainingState, count: int, index: int
 ) -> TrainingState:
     """New contexts, served by the walkers whose old contexts are nearest."""
-    ranges, emphasis = list(config.trained.values()), gather(state.emphasis)
+    ranges, emphasis = list(config.trained.values()), state.emphasis
     density = None if emphasis is None else emphasis.density
     new, weights = draw_contexts(ranges, count, config.training.seed, index, density)
     scale = np.array([high - low for _, low, high in hamiltonian.family.ranges])
@@ -119,7 +119,7 @@ def _redraw(
     electrons, served_by = reassign(old.electrons, contexts, new, scale)
     walkers = Walkers(jnp.asarray(electrons), jnp.asarray(old.width[served_by]))
     if emphasis is not None:
-        emphasis = Emphasis(jnp.asarray(weights, jnp.float64), jnp.asarray(emphasis.sums))
+        emphasis = dataclasses.replace(emphasis, weights=jnp.asarray(weights, jnp.float64))
     new = jnp.asarray(new, jnp.float64)
     return dataclasses.replace(state, walkers=walkers, contexts=new, emphasis=emphasis)
 

@@ -144,7 +144,7 @@ def _orbitals(
     if model.orbitals == "free":
         return FreeOrbitals(supercell, sum(spins), model.size, model.determinants, real=model.real, key=key)
     seeds = _seeds(config, hamiltonian)
-    gain = 0.1 if model.orbitals == "crystal" else 0.5
+    gain = 0.1 if model.orbitals == "crystal" else 0.5  # the start is to stay close to the mean field
     return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, seeds, gain=gain, key=key)
 
 
