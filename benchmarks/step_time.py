@@ -25,7 +25,7 @@ from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
 from qernel.shipped import shipped_model
 from qernel.training.loop import initial_state
-from qernel.training.step import couplings_of, make_sampling
+from qernel.training.step import couplings_of, training_sampling
 
 PARTS = ("sampling", "local energy", "scores", "optimizer")
 
@@ -67,8 +67,7 @@ def measure(config: Config, model: str | None, seconds: float) -> dict[str, floa
     dtype = jnp.dtype(training.precision)
     mesh = walker_mesh(training.walkers // len(state.contexts))
     couplings = couplings_of(hamiltonian, state.contexts, dtype)
-    effort = training.moves, dtype, training.microbatch
-    sample = make_sampling(hamiltonian, mesh, *effort, exchanges=True)
+    sample = training_sampling(training, hamiltonian, mesh)
     optimizer = make_optimizer(config.optimizer, hamiltonian)
     walkers, key = state.walkers, jax.random.key(0)
     for _ in range(50):

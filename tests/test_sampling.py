@@ -57,7 +57,9 @@ def move(couplings):
     @eqx.filter_jit
     def moved(walkers, key):
         here = jax.tree.map(lambda x: x[: walkers.width.shape[0]], couplings)
-        return langevin(Product(), walkers, here, key, 20, CELL, walker_mesh(walkers.per_context), 100)
+        mesh = walker_mesh(walkers.per_context)
+        walkers, _, acceptance = langevin(Product(), walkers, here, key, 20, CELL, mesh, 100)
+        return walkers, acceptance
 
     return moved
 
@@ -109,7 +111,9 @@ def exchanged(tiny):
     drawn = np.stack([exact_samples(0.2 * depth, walkers, random) for depth in depths])
     before = Walkers(jnp.asarray(drawn), jnp.full(4, 0.3))
     model = ByDepth(float(couplings.moire[0]))
-    after = exchange(model, before, couplings, order, jax.random.key(0), walker_mesh(walkers), 1000)
+    log_abs = jax.vmap(jax.vmap(lambda r, c: model(r, c).log_abs, (0, None)))
+    present, mesh = log_abs(before.electrons, couplings), walker_mesh(walkers)
+    after = exchange(model, before, present, couplings, order, jax.random.key(0), mesh, 1000)
     return np.asarray(before.electrons), np.asarray(after.electrons), 0.2 * depths
 
 
@@ -131,6 +135,14 @@ def test_exchange_loses_no_walker_and_pairs_neighbours(exchanged):
     for a, b in itertools.combinations(range(4), 2):
         swapped = np.any(np.all(after[a] == before[b], axis=(1, 2)))
         assert not swapped or (a, b) in neighbours or (b, a) in neighbours
+
+
+def test_moves_tell_log_psi_where_walkers_end(couplings):
+    walkers, here = start(walkers=50), jax.tree.map(lambda x: x[:1], couplings)
+    arguments = here, jax.random.key(3), 5, CELL, walker_mesh(50), 20
+    moved, log_abs, _ = langevin(Product(), walkers, *arguments)
+    expected = [Product()(r, None).log_abs for r in moved.electrons[0]]
+    np.testing.assert_allclose(log_abs[0], expected, rtol=1e-12)
 
 
 def test_contexts_are_independent_chains(move):
@@ -226,7 +238,7 @@ def test_hartree_fock_energy_of_the_electron_gas(tiny):
 
     @eqx.filter_jit
     def sample(walkers, key):
-        walkers, _ = langevin(model, walkers, couplings, key, 4, cell, mesh, 64)
+        walkers, _, _ = langevin(model, walkers, couplings, key, 4, cell, mesh, 64)
         one = jax.tree.map(lambda x: x[0], couplings)
         return walkers, jax.vmap(lambda r: hamiltonian.terms[1](r, one))(walkers.electrons[0])
 

@@ -23,7 +23,7 @@ from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import NATURAL_GRADIENT, make_optimizer
 from qernel.tables import duration
 from qernel.training.loop import initial_state
-from qernel.training.step import make_optimization, make_sampling
+from qernel.training.step import make_optimization, training_sampling
 
 _FACTOR = 4  # between the microbatches that are tried
 _WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
@@ -178,9 +178,7 @@ def _halves(config: Config) -> tuple[Callable, Callable]:
     """The two halves of a step of the first stage: sampling, optimization."""
     hamiltonian, training = make_hamiltonian(config), config.training
     mesh = walker_mesh(training.walkers // training.stages[0].contexts)
-    dtype = jnp.dtype(training.precision)
-    effort = training.moves, dtype, training.microbatch
-    sample = make_sampling(hamiltonian, mesh, *effort, exchanges=True)
+    sample = training_sampling(training, hamiltonian, mesh)
     return sample, make_optimization(config, hamiltonian, make_optimizer(config.optimizer, hamiltonian), mesh)
 
 

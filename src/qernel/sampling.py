@@ -98,8 +98,8 @@ def langevin(
     supercell: Supercell,
     mesh: Mesh,
     microbatch: int,
-) -> tuple[Walkers, Float[Array, " context"]]:
-    """Make `moves` moves of every walker; return walkers and acceptance per context.
+) -> tuple[Walkers, Float[Array, "context walker"], Float[Array, " context"]]:
+    """Make `moves` moves of every walker; return walkers, their log|psi|, and acceptance per context.
 
     Each walker draws from its own key, so that results do not depend on the number of devices.
     """
@@ -126,19 +126,20 @@ def langevin(
             return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, state), accept
 
         start = (electrons, *log_abs(electrons))
-        (electrons, _, _), accepted = jax.lax.scan(move, start, jnp.arange(moves))
-        return electrons, jnp.mean(accepted, dtype=electrons.dtype)
+        (electrons, value, _), accepted = jax.lax.scan(move, start, jnp.arange(moves))
+        return electrons, value, jnp.mean(accepted, dtype=electrons.dtype)
 
     keys = jax.random.split(key, walkers.electrons.shape[:2])
-    electrons, accepted = over_walkers(chain, mesh, microbatch)(
+    electrons, present, accepted = over_walkers(chain, mesh, microbatch)(
         model, (walkers.electrons, keys), (walkers.width, couplings)
     )
-    return Walkers(electrons, walkers.width), jnp.mean(accepted, axis=1)
+    return Walkers(electrons, walkers.width), present, jnp.mean(accepted, axis=1)
 
 
 def exchange(
     model: Wavefunction,
     walkers: Walkers,
+    present: Float[Array, "context walker"],
     couplings: Couplings,
     order: Int[Array, " context"],
     key: PRNGKeyArray,
@@ -150,7 +151,7 @@ def exchange(
     Walkers R at a and R' at b change places with probability min(1, |psi_a(R') psi_b(R)|^2 / |psi_a(R)
     psi_b(R')|^2), which leaves the distribution at either as it is (Swendsen and Wang,
     doi:10.1103/PhysRevLett.57.2607). Pairs are the first and second, third and fourth, ... or, as often, the
-    second and third, ....
+    second and third, .... `present` is log|psi| of each walker where it is.
     """
     count, places = len(order), jnp.arange(len(order))
     odd = jax.random.bernoulli(key).astype(places.dtype)
@@ -159,11 +160,10 @@ def exchange(
     partner = jnp.zeros_like(order).at[order].set(order[mates])
     offered = walkers.electrons[partner]
 
-    def both(model, configurations, couplings):
-        return tuple(model(each, couplings).log_abs for each in configurations)
+    def log_abs(model, electrons, couplings):
+        return model(electrons, couplings).log_abs
 
-    present, after = over_walkers(both, mesh, microbatch)(model, (walkers.electrons, offered), couplings)
-    change = after - present
+    change = over_walkers(log_abs, mesh, microbatch)(model, offered, couplings) - present
     coins = jax.random.uniform(jax.random.fold_in(key, 1), change.shape, change.dtype)
     coin = coins[jnp.minimum(jnp.arange(count), partner)]  # one for both of a pair
     accept = jnp.log(coin) < 2 * (change + change[partner])

@@ -39,7 +39,7 @@ def runs(system):
 
     @eqx.filter_jit
     def sample(walkers, key):
-        walkers, acceptance = langevin(VonMises(), walkers, couplings, key, 1, cell, mesh, 32)
+        walkers, _, acceptance = langevin(VonMises(), walkers, couplings, key, 1, cell, mesh, 32)
         return walkers, jnp.cos(walkers.electrons[:, :, 0] @ jnp.asarray(cell.reciprocal[0])), acceptance
 
     values = []

@@ -23,7 +23,7 @@ from qernel.training.step import (
     StepMetrics,
     TrainingState,
     make_optimization,
-    make_sampling,
+    training_sampling,
 )
 from qernel.wavefunction import make_wavefunction
 
@@ -70,12 +70,11 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
     Raises TrainingStopped when steps keep being refused.
     """
     hamiltonian, training = make_hamiltonian(config), config.training
-    optimizer, dtype = make_optimizer(config.optimizer, hamiltonian), jnp.dtype(config.training.precision)
+    optimizer = make_optimizer(config.optimizer, hamiltonian)
 
     @functools.cache
     def compiled(mesh: Mesh):
-        effort = training.moves, dtype, training.microbatch
-        sample = make_sampling(hamiltonian, mesh, *effort, exchanges=True)
+        sample = training_sampling(training, hamiltonian, mesh)
         return sample, make_optimization(config, hamiltonian, optimizer, mesh)
 
     for index in range(int(state.step), training.steps):

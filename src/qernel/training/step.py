@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from qernel.config import Config
+from qernel.config import Config, TrainingConfig
 from qernel.estimators.gradient import clipped_residual, energy_gradient, scores
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian.couplings import Couplings
@@ -66,15 +66,22 @@ def make_sampling(
     @eqx.filter_jit
     def sample(model, walkers, contexts, key):
         couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
-        walkers, acceptance = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
+        moved = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
+        walkers, log_abs, acceptance = moved
         walkers, (count, parameters) = tune(walkers, acceptance, cell), contexts.shape
         if exchanges and count > 1:
             which, pairs = jax.random.split(jax.random.fold_in(key, _EXCHANGE))
             order = jnp.argsort(contexts[:, jax.random.randint(which, (), 0, parameters)])
-            walkers = exchange(model, walkers, couplings, order, pairs, mesh, microbatch)
+            walkers = exchange(model, walkers, log_abs, couplings, order, pairs, mesh, microbatch)
         return walkers, acceptance
 
     return sample
+
+
+def training_sampling(training: TrainingConfig, hamiltonian: Hamiltonian, mesh: Mesh) -> Callable:
+    """`make_sampling` as training does it."""
+    dtype = jnp.dtype(training.precision)
+    return make_sampling(hamiltonian, mesh, training.moves, dtype, training.microbatch, exchanges=True)
 
 
 def make_optimization(
