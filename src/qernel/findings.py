@@ -1,8 +1,9 @@
-"""What the evidence for a transition says: a table and a sentence."""
+"""What the evidence for a transition, and walkers of several starts, say: tables and sentences."""
 
 from rich.table import Table
 
 from qernel.diagram import Diagram
+from qernel.hysteresis import Memory
 from qernel.tables import with_error
 from qernel.transition.curves import SHARP
 from qernel.transition.decision import Break, Interval
@@ -72,16 +73,26 @@ def conclusion(evidence: Evidence) -> str:
     return f"no transition found in the interaction energy: {why}"
 
 
+def agreement(memory: Memory) -> str:
+    """One sentence: whether a variable depends on where walkers started."""
+    said = (
+        f"walkers remember their start: {memory.largest:.3g} between two starts at {memory.where:g}"
+        if memory.found
+        else "walkers agree wherever they start"
+    )
+    return f"{sign(memory.variable)}: {said} (chance {memory.p_value:.1%})"
+
+
 def _nothing_fits(found: Break) -> bool:
     """Whether branches describe the points best of all curves, and still miss them systematically."""
     return found.curved and min(found.bic, key=lambda kind: found.bic[kind]) in SHARP
 
 
 def sign(variable: str) -> str:
-    """A variable that may break, as it is printed."""
+    """A measured variable, as it is printed."""
     if variable.startswith("force_"):
         return f"dE/d({variable.removeprefix('force_')})"
-    return {"coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}[variable]
+    return {"coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}.get(variable, variable)
 
 
 def _size(found: Break) -> str:

@@ -12,8 +12,7 @@ import numpy as np
 import xarray
 from scipy.stats import chi2
 
-#: What is compared, and how it is spoken of.
-VARIABLES = {"energy": "energy", "coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}
+VARIABLES = ("energy", "coulomb", "bragg_sqrt3")  # that are compared
 LEVEL = 0.01
 
 
@@ -28,15 +27,6 @@ class Memory(NamedTuple):
     @property
     def found(self) -> bool:
         return self.p_value < LEVEL
-
-    @property
-    def verdict(self) -> str:
-        said = (
-            f"walkers remember their start: {self.largest:.3g} between two starts at {self.where:g}"
-            if self.found
-            else "walkers agree wherever they start"
-        )
-        return f"{VARIABLES[self.variable]}: {said} (chance {self.p_value:.1%})"
 
 
 def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:

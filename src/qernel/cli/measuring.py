@@ -158,6 +158,7 @@ def hysteresis(
     out
         Where the comparison and its figure are written, as hysteresis-NNN.nc, .png, .pdf and .csv.
     """
+    from qernel.findings import agreement
     from qernel.report.hysteresis_section import write_hysteresis
 
     values = dict([parse_range(over)])
@@ -172,7 +173,7 @@ def hysteresis(
         )
     console.print(starts_table(data))
     for each in memory(data):
-        console.print(each.verdict, highlight=False)
+        console.print(agreement(each), highlight=False)
     console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import xarray
 
+from qernel.findings import agreement
 from qernel.hysteresis import VARIABLES, memory, swept_parameter
 from qernel.report import figures, html
 from qernel.report.publish import Data, Folder, publish_data, publish_figure
@@ -15,7 +16,7 @@ from qernel.workflows import write_sweep
 
 def hysteresis_section(data: xarray.Dataset, name: str, folder: Folder) -> Iterator[str]:
     """HTML of sweeps side by side, as made by `by_start`; its files go to `folder` under `name`."""
-    yield html.items(each.verdict for each in memory(data))
+    yield html.items(map(agreement, memory(data)))
     starts = ", ".join(map(str, data["start"].values))
     caption = (
         f"Interaction energy per electron and S(K) against {spoken(swept_parameter(data))}, by where walkers"
