@@ -74,7 +74,7 @@ def fine_tuning(depth: float, steps: list[int]) -> tuple[Config, TrainingState]:
     run = shipped_model(MODEL)
     overrides = [f"walkers={WALKERS}"]
     config = finetuned(run.config(), MODEL, {"moire_depth": (depth, depth)}, max(steps), overrides)
-    source, _ = run.state()
+    source = run.state()
     return config, eqx.tree_at(lambda s: s.model, initial_state(config), source.model)
 
 

@@ -73,7 +73,7 @@ class System:
 
     def __init__(self, name: str, contexts: list[float], walkers: int):
         run = shipped_model(name)
-        state, _ = run.state()
+        state = run.state()
         points = np.array(contexts)[:, None]
         self.hamiltonian = make_hamiltonian(run.config())
         self.electrons, self.cell = self.hamiltonian.electrons, self.hamiltonian.supercell

@@ -31,7 +31,7 @@ def main() -> None:
         run = Run(arguments.runs / f"seed-{seed}")
         train_run(config, run, TrainingView(config, console))
         data, _ = sweep_run(run, {}, Effort(walkers=256, samples=80), lambda done, total: None)
-        state, _ = run.state()
+        state = run.state()
         row = {
             "seed": seed,
             "steps": config.training.steps,

@@ -62,7 +62,7 @@ def measure(config: Config, model: str | None, seconds: float) -> dict[str, floa
     """Seconds of the fastest call of each part, with all walkers; the parts take turns."""
     hamiltonian, training, state = make_hamiltonian(config), config.training, initial_state(config)
     if model is not None:
-        trained, _ = shipped_model(model).state()
+        trained = shipped_model(model).state()
         state = dataclasses.replace(state, model=trained.model)
     dtype = jnp.dtype(training.precision)
     mesh = walker_mesh(training.walkers // len(state.contexts))

@@ -60,7 +60,7 @@ def energy_blocks(arguments: argparse.Namespace, seed: int, *, warm: bool) -> np
     state = initial_state(config)
     if warm:
         run = shipped_model(arguments.model)
-        source, _ = run.state()
+        source = run.state()
         families = (make_hamiltonian(each).family for each in (config, run.config()))
         taken = transfer(state.model, source.model, *families)
         state = eqx.tree_at(lambda s: s.model, state, taken.model)

@@ -175,7 +175,7 @@ def test_request_to_stop_saves_and_leaves(capsys, tiny_file, tmp_path, monkeypat
     assert "stopped; the same command resumes it" in capsys.readouterr().out
     run = Run(tmp_path / "run")
     assert [row["step"] for row in run.metrics()] == [1, 2]
-    assert int(run.state()[0].step) == 2
+    assert int(run.state().step) == 2
     assert signal.getsignal(signal.SIGTERM) is handler
 
 

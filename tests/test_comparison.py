@@ -5,7 +5,7 @@ import pytest
 import xarray
 
 from qernel.cli import main
-from qernel.comparison import compare, crossings, momentum
+from qernel.comparison import compare, crossings, envelope, momentum
 from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.sweep import sweep
@@ -40,6 +40,15 @@ def test_the_lowest_is_taken_at_every_context_with_its_error():
 def test_sweeps_of_other_contexts_are_refused():
     with pytest.raises(ValueError, match=r"align|join"):
         compare({"a": sweep_of([0.0, 1.0], 0.1), "b": sweep_of([0.0, 1.0, 2.0], 0.1)})
+
+
+def test_models_with_other_numbers_of_experts_have_an_envelope():
+    one, two = sweep_of([0.0, 1.0, 2.0], 0.1), sweep_of([0.5, 0.9, 1.5], 0.2)
+    one["expert_weight"] = (("moire_depth", "expert"), np.ones((3, 4)))
+    two["expert_weight"] = (("moire_depth", "expert"), np.ones((3, 2)))
+    data = envelope({"a": one, "b": two})
+    np.testing.assert_array_equal(data["energy"], [0.0, 0.9, 1.5])
+    assert "expert_weight" not in data
 
 
 def test_straight_lines_cross_where_they_do():

@@ -1,6 +1,7 @@
 """A run's directory."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -95,6 +96,43 @@ def test_place_that_is_taken(tmp_path, tiny, kind):
 def test_empty_directory_is_welcome(tmp_path, tiny):
     Run(tmp_path).begin(tiny())
     assert Run(tmp_path).exists()
+
+
+def test_one_command_trains_a_run_at_a_time(tmp_path, tiny):
+    run = Run(tmp_path / "run")
+    run.begin(tiny())
+    with run.locked(), pytest.raises(UserError, match="another command is training"), run.locked():
+        pass
+    with run.locked():
+        pass
+
+
+def test_what_was_never_trained_has_no_state(tmp_path, tiny, capsys):
+    run = Run(tmp_path / "run")
+    run.begin(tiny())
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        run.state()
+    with pytest.raises(SystemExit):
+        main(["sweep", str(run.path), "--over", "moire_depth=1.0"])
+    assert "has no checkpoint yet: train it first" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_named_where_the_one_before_serves(tmp_path, trained_run):
+    shutil.copytree(trained_run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    *_, newest = sorted(run.checkpoint_directory.glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=f"{newest.name} is damaged"):
+        assert int(run.state().step) == 1
+
+
+def test_a_run_of_a_shipped_models_name_is_not_taken_for_it(tmp_path, tiny, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Run("runs/six-over-depth").begin(tiny())
+    with pytest.raises(SystemExit):
+        main(["show", "six-over-depth"])
+    assert "runs/six-over-depth is not the shipped model" in capsys.readouterr().err
+    main(["show", "runs/six-over-depth"])
 
 
 def test_directory_without_a_run(tmp_path):

@@ -90,7 +90,7 @@ def test_the_command_finetunes_in_a_run_of_its_own(run, tmp_path, capsys):
     main([*command, "2"])
     assert "copied: embed (1), context (4)" in capsys.readouterr().out
     main([*command, "3"])  # goes on
-    state, _ = Run(tmp_path / "at").state()
+    state = Run(tmp_path / "at").state()
     assert int(state.step) == 3
     np.testing.assert_array_equal(state.contexts, [[1.1]])
     assert sorted(run.rglob("*")) == before
@@ -111,7 +111,7 @@ def test_the_command_climbs_a_ladder_of_sizes(run, tmp_path, capsys):
     main(command)
     assert capsys.readouterr().out.count("adapted: orbitals (2)") == 2
     assert Run(tmp_path / "tiny-9-9").config().training.start == str(tmp_path / "tiny-6-6")
-    assert int(Run(tmp_path / "tiny-9-9").state()[0].step) == 1
+    assert int(Run(tmp_path / "tiny-9-9").state().step) == 1
     main(command)
     assert capsys.readouterr().out.count(": finished") == 2
 

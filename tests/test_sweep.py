@@ -111,8 +111,8 @@ def test_files_are_numbered_and_never_overwritten(data, tmp_path):
     assert [first.name, second.name] == ["sweep-001.nc", "sweep-002.nc"]
     assert first.read_bytes() == content
     first.unlink()
-    assert write_sweep(data, tmp_path).name == "sweep-001.nc"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep-001.nc", "sweep-002.nc"]
+    assert write_sweep(data, tmp_path).name == "sweep-003.nc"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep-002.nc", "sweep-003.nc"]
 
 
 def test_command(trained_run, tmp_path, capsys, monkeypatch):

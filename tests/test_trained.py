@@ -16,7 +16,7 @@ def trained(trained_run):
 
 
 def test_batches_agree_with_single_configurations(trained, trained_run):
-    state, _ = Run(trained_run.path).state()
+    state = Run(trained_run.path).state()
     electrons = trained.walkers
     assert electrons.shape == (2, 4, 3, 2)
     batch = trained(electrons, moire_depth=1.2)

@@ -50,11 +50,16 @@ def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
 def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """All that was measured of the lowest model at every context; the coordinate `model` says which it is.
 
+    Without what models do not have in common, such as the weights of experts where their numbers differ.
     Raises UserError where sweeps are not at the same contexts.
     """
     try:
         index = compare(sweeps)["energy"].argmin("model")
-        stacked = xarray.concat(sweeps.values(), "model", join="exact", combine_attrs="override")
+        first, *others = sweeps.values()
+        common = [n for n in first if all(n in each and each[n].sizes == first[n].sizes for each in others)]
+        stacked = xarray.concat(
+            [each[common] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
+        )
     except ValueError:
         raise UserError(
             f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such"

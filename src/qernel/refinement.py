@@ -10,7 +10,7 @@ from qernel.config import UserError
 from qernel.transition.evidence import LEAST_POINTS, weigh
 
 Sweeps = dict[str, xarray.Dataset]
-_ADDED = 3  # contexts in a round, evenly between two
+_ADDED = 3  # contexts in a round, each in the middle of the widest gap
 
 
 def refined(
@@ -37,7 +37,7 @@ def refined(
 
 
 def contexts_to_add(sweeps: Mapping[str, xarray.Dataset]) -> list[float]:
-    """Contexts between the two around the transition, three of them; none where there is no transition."""
+    """Three contexts between the two around the transition; none where there is no transition."""
     lowest, crossed = lowest_of(sweeps)
     place = weigh(lowest, crossed).place
     if place is None:
@@ -45,7 +45,12 @@ def contexts_to_add(sweeps: Mapping[str, xarray.Dataset]) -> list[float]:
     x = lowest[str(lowest["energy"].dims[0])].values
     left = x[x <= place.within_68[0]].max(initial=x[0])
     right = x[(x >= place.within_68[1]) & (x > left)].min(initial=x[-1])
-    return np.linspace(left, right, _ADDED + 2)[1:-1].tolist()
+    points, added = x[(x >= left) & (x <= right)].tolist(), []
+    for _ in range(_ADDED):
+        widest = int(np.argmax(np.diff(points)))
+        added.append((points[widest] + points[widest + 1]) / 2)
+        points.insert(widest + 1, added[-1])
+    return sorted(added)
 
 
 def merged(one: xarray.Dataset, other: xarray.Dataset) -> xarray.Dataset:

@@ -8,21 +8,29 @@ report/         figures and the page
 verification.json   comparisons made by `qernel verify`
 """
 
+import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import equinox as eqx
 import numpy as np
 
 from qernel.batching import gather
 from qernel.config import Config, UserError, load_config
+from qernel.numbering import oldest_first
 from qernel.processes import by_first, is_first, same_everywhere
 from qernel.training.checkpoint import checkpoints, load_latest, newest_step, save_checkpoint
 from qernel.training.loop import initial_state
 from qernel.training.step import StepMetrics, TrainingState
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 VERIFICATION = "verification.json"
 
@@ -52,6 +60,10 @@ class Run:
     def sweep_directory(self) -> Path:
         return self.path / "sweeps"
 
+    def sweep_files(self) -> list[Path]:
+        """The run's sweeps, oldest first."""
+        return oldest_first(self.sweep_directory, ".nc")
+
     def exists(self) -> bool:
         return self.config_file.is_file()
 
@@ -76,8 +88,41 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         _write_atomically(self.config_file, config.to_toml())
 
-    def state(self) -> tuple[TrainingState, list[str]]:
-        """The newest good state (a fresh one if none was saved), and complaints about damaged files.
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands from training the run meanwhile. Raises UserError where one is at it.
+
+        The lock ends with the process, however that ends.
+        """
+        with open(self.path / ".lock", "w") as file:
+            by_first(lambda: self._lock(file))
+            yield
+
+    def _lock(self, file: TextIO) -> None:
+        if fcntl is None:  # Windows
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another command is training {self.path}: wait for it or stop it") from None
+        except OSError:
+            pass  # a file system without locks
+
+    def state(self) -> TrainingState:
+        """The newest good state; warns of damaged files that were passed over.
+
+        Raises UserError if none was saved: random weights are nobody's result.
+        """
+        if not checkpoints(self.checkpoint_directory):
+            self.config()  # complains if this is not a run at all
+            raise UserError(f"{self.path} has no checkpoint yet: train it first")
+        state, complaints = self.resume()
+        for complaint in complaints:
+            warnings.warn(complaint, stacklevel=2)
+        return state
+
+    def resume(self) -> tuple[TrainingState, list[str]]:
+        """What training goes on from, a fresh state if none was saved; complaints about damaged files.
 
         Every process reads it. Raises UserError where they do not find the same.
         """

@@ -1,5 +1,6 @@
 """Trained models that come with the package."""
 
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +28,8 @@ def find_run(path: str | Path) -> Run:
 
 
 def copy_model(name: str, run: Run) -> None:
-    """Put a shipped model into a run's directory, unless a run is there already."""
+    """Put a shipped model, whole, into a run's directory, unless a run is there already."""
     if not run.exists():
-        shutil.copytree(shipped_model(name).path, run.path)
+        partial = run.path.with_name(f"{run.path.name}.{os.getpid()}.partial")
+        shutil.copytree(shipped_model(name).path, partial)
+        partial.rename(run.path)

@@ -73,5 +73,5 @@ def load(path: str | Path) -> Trained:
     Raises UserError if it is neither.
     """
     run = find_run(path)
-    state, _ = run.state()
+    state = run.state()
     return Trained(state, make_hamiltonian(run.config()), run.config())

@@ -45,7 +45,7 @@ def verify(out: Path, console: Console, report: Callable[[Check], None], *, quic
 def verify_run(run: Run, report: Callable[[Check], None], *, points: int = 3) -> None:
     """Compare a run with exact energies, where there are some, and with itself, over its contexts."""
     config = run.config()
-    state, _ = run.state()
+    state = run.state()
     ranges = list(config.trained.values())
     shares = (np.arange(points) + 0.5) / points if ranges else np.zeros(1)
     contexts = np.array([[low + share * (high - low) for low, high in ranges] for share in shares])
@@ -149,5 +149,5 @@ def _candidate(model: _Trained | str, out: Path, console: Console) -> Candidate:
     else:
         config, run, name = load_config(model.preset, model.overrides), Run(out / model.name), model.name
         train_run(config, run, TrainingView(config, console))
-    state, _ = run.state()
+    state = run.state()
     return Candidate(name, run.config(), state)

@@ -1,5 +1,6 @@
 """What the commands do: train a run, measure a sweep, look for a transition."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +17,13 @@ from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
 from qernel.measurement import Effort
+from qernel.numbering import new_file
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
 from qernel.refinement import refined
 from qernel.runs import Run
 from qernel.shipped import find_run
-from qernel.sweep import sweep
+from qernel.sweep import context_grid, sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.checkpoint import newest_step
 from qernel.training.loop import TrainingStopped, train
@@ -34,12 +36,18 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
     """Train until the schedule ends, time is up or a signal asks to stop; True when finished.
 
     The state is saved every `checkpoint_seconds` and on the way out, whatever the reason; with several
-    processes, as long as all are at the same step. Raises UserError if one of them is lost.
+    processes, as long as all are at the same step. Raises UserError if one of them is lost, or if another
+    command is training this run.
     """
     for stage in config.training.stages:
         walker_mesh(config.training.walkers // stage.contexts)  # complains before anything is written
     run.begin(config)
-    state, complaints = run.state()
+    with run.locked():
+        return _train(config, run, view, minutes)
+
+
+def _train(config: Config, run: Run, view: TrainingView, minutes: float | None) -> bool:
+    state, complaints = run.resume()
     for complaint in complaints:
         view.note(complaint)
     if config.training.start and int(state.step) == 0:
@@ -115,7 +123,7 @@ def _measure(
     def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
         here = effort._replace(seed=effort.seed + number)
         for index, (name, run) in enumerate(runs.items()):
-            state, _ = run.state()
+            state = run.state()
 
             def report(done: int, total: int, before: int = index) -> None:
                 progress(before * total + done, len(runs) * total)
@@ -179,6 +187,13 @@ def compare_runs(
                 )
         if list(run.config().contexts) != list(first.contexts):
             raise UserError(f"{run.path} and {runs[0].path} have different contexts")
+        here, there = (context_grid(each, over) for each in (run.config(), first))
+        for index, name in enumerate(first.contexts):
+            if name not in over and here[0, index] != there[0, index]:
+                raise UserError(
+                    f"{run.path} would be measured at {name} = {here[0, index]:g}, {runs[0].path} at"
+                    f" {there[0, index]:g}: say which, e.g. --over {name}={there[0, index]:g}"
+                )
     names = [run.path.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
@@ -223,7 +238,7 @@ def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
     number = "one parameter" if parameters == 1 else "two parameters"
     wanted = f"sweep over {number} with {LEAST_POINTS} contexts or more"
     if source.is_dir():
-        for file in sorted(Run(source).sweep_directory.glob("*.nc"), reverse=True):
+        for file in reversed(Run(source).sweep_files()):
             data = _load(file)
             if data is None or not may_show_transition(data, parameters):
                 continue
@@ -266,20 +281,11 @@ def system_but_size(data: xarray.Dataset) -> str:
 
 
 def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> Path:
-    """Write netCDF under the first free name NAME-NNN.nc; never over an existing file."""
-    path = free_path(directory, name, ".nc")
-    partial = path.with_suffix(".partial")
-    data.to_netcdf(partial, engine="scipy")
-    partial.rename(path)
-    return path
-
-
-def free_path(directory: Path, name: str, suffix: str) -> Path:
-    """The first NAME-NNN.SUFFIX that does not exist in the directory, which is made."""
+    """Write netCDF as NAME-NNN.nc, numbered after all there are; never over an existing file."""
     directory.mkdir(parents=True, exist_ok=True)
-    used = {path.stem for path in directory.glob(f"{name}-*{suffix}")}
-    number = next(n for n in range(1, 10**6) if f"{name}-{n:03d}" not in used)
-    return directory / f"{name}-{number:03d}{suffix}"
+    partial = directory / f"{name}.{os.getpid()}.partial"
+    data.to_netcdf(partial, engine="scipy")
+    return partial.replace(new_file(directory, name, ".nc"))
 
 
 def _start_from(name: str, config: Config, state: TrainingState) -> tuple[TrainingState, dict[str, str]]:
@@ -288,7 +294,7 @@ def _start_from(name: str, config: Config, state: TrainingState) -> tuple[Traini
     Raises UserError if the other has another architecture.
     """
     run = find_run(name)
-    source, _ = run.state()
+    source = run.state()
     families = (make_hamiltonian(each).family for each in (config, run.config()))
     try:
         model, tensors = transfer(state.model, source.model, *families)  # pyright: ignore[reportArgumentType]

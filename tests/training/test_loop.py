@@ -133,6 +133,16 @@ def test_more_contexts_in_a_later_stage(tiny):
 
 
 @pytest.mark.slow
+def test_stages_that_changed_under_way_get_their_contexts(tiny):
+    begun = tiny("walkers=16", "stages=[{steps=2,contexts=2}]")
+    *_, (state, _) = train(begun, initial_state(begun))
+    changed = tiny("walkers=16", "stages=[{steps=1,contexts=2},{steps=2,contexts=4}]", "refresh_every=100")
+    ((state, metrics),) = train(changed, state)
+    assert state.walkers.electrons.shape[:2] == (4, 4)
+    assert metrics.energy.shape == (4,)
+
+
+@pytest.mark.slow
 def test_adam_trains_too(tiny):
     config = tiny("optimizer.name=adam", "learning_rate=0.01")
     with jax.numpy_dtype_promotion("standard"):  # which optax relies on

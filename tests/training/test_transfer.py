@@ -125,6 +125,11 @@ def assert_nearest_columns(new, old):
                 new.coefficients[:, k, column], old.coefficients[:, k % there, same]
             )
             distance = np.linalg.norm(given - momentum, axis=1)
+            band = sum(np.allclose(each, momentum) for each in wanted[:column])
+            bands = [sum(np.allclose(each, given[j]) for each in given[:j]) for j in range(len(given))]
+            if new.spins[1] == 0:
+                assert bands[same] == band
+                distance = np.where(np.equal(bands, band), distance, np.inf)
             assert distance[same] <= distance.min() + 1e-9
 
 
@@ -174,6 +179,36 @@ def test_no_two_determinants_become_equal(build):
         assert tensors[".orbitals.weight"] == tensors[".orbitals.coefficients"] == "new"
 
 
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        (["electrons=[4,0]", "cells=3"], ["electrons=[12,0]", "cells=9"]),
+        (["electrons=[4,2]", "cells=9", "orbitals=crystal"], ["electrons=[12,6]", "cells=27"]),
+    ],
+    ids=["bands that few momenta have", "crystal of both spins"],
+)
+def test_no_two_columns_become_equal(build, scattered, small, large):
+    """Equal ones would make every determinant, hence psi, zero up to rounding."""
+    large = [*large, *(each for each in small if "orbitals" in each)]
+    ours = build(0, *large)
+    model, tensors = transferred(ours, build(1, *small))
+    assert tensors[".orbitals.weight"] == "adapted"
+    orbitals = model.orbitals
+    for k in range(orbitals.weight.shape[2]):
+        momenta = orbitals.momenta[k % len(orbitals.momenta)]
+        spins = np.arange(len(momenta)) >= orbitals.spins[0]
+        columns = {
+            (*momentum, spin, *np.asarray(orbitals.weight[..., k, j]).ravel())
+            for j, (momentum, spin) in enumerate(zip(momenta, spins, strict=True))
+        }
+        assert len(columns) == len(momenta)
+
+
+def test_bands_that_the_source_has_not_are_new(build):
+    _, tensors = transferred(build(0, "electrons=[12,0]", "cells=9"), build(1, "electrons=[2,0]", "cells=3"))
+    assert tensors[".orbitals.weight"] == "new"
+
+
 def test_what_has_no_counterpart_is_new(build):
     conditional, fixed = build(0), build(1, "contexts={}", "training.stages=[{steps=1}]")
     model, tensors = transferred(conditional, fixed)
@@ -201,7 +236,7 @@ def test_a_run_starts_from_another(tiny_file, tmp_path):
     start = f"training.start={tmp_path / 'a'}"
     arguments = ["train", tiny_file, start, "training.seed=1", "--minutes", "0.0001"]
     main([*arguments, "--out", str(tmp_path / "b")])
-    first, second = (Run(tmp_path / name).state()[0] for name in "ab")
+    first, second = (Run(tmp_path / name).state() for name in "ab")
     assert int(second.step) == 1
     # One small step away from the first run's wavefunction, and nowhere near its own random weights
     for ours, theirs in zip(leaves(second.model.blocks), leaves(first.model.blocks), strict=True):

@@ -1,9 +1,12 @@
 """Contexts that are added where a transition is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray
 
+import qernel.refinement
 from qernel.config import UserError
 from qernel.refinement import contexts_to_add, merged, refined
 
@@ -48,6 +51,18 @@ def test_contexts_close_in_on_the_crossing_of_two_models():
 def test_contexts_are_added_where_one_model_jumps():
     added = contexts_to_add({"model": make_sweep(OVER["moire_depth"], None, 0)})
     np.testing.assert_allclose(added, [1.125, 1.15, 1.175])
+
+
+@pytest.mark.parametrize("gaps", [1, 2, 3, 4])
+def test_what_is_added_lies_between_what_there_is(monkeypatch, gaps):
+    """However many the interval spans: two measurements at one context would make a gap of no width."""
+    depths = np.linspace(0.7, 1.5, 17)
+    interval = SimpleNamespace(within_68=(depths[4] + 1e-9, depths[4 + gaps] - 1e-9))
+    monkeypatch.setattr(qernel.refinement, "weigh", lambda *_: SimpleNamespace(place=interval))
+    added = contexts_to_add({"model": make_sweep(depths, None, 0)})
+    assert len(added) == 3
+    assert np.all((np.array(added) > depths[4]) & (np.array(added) < depths[4 + gaps]))
+    assert np.min(np.diff(np.sort([*depths, *added]))) > 0.05 / 4 - 1e-9
 
 
 def test_without_a_transition_none_are_added():

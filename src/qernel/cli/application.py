@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -21,7 +22,8 @@ console = Console()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. A user's mistake is one line on standard error and exit code 2."""
+    """Entry point. A user's mistake is one line on standard error and exit code 2, a warning one line."""
+    warnings.showwarning = lambda message, *_: print(f"qernel: {message}", file=sys.stderr)
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except UserError as error:

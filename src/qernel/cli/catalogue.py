@@ -90,7 +90,7 @@ def show(run: Path, /) -> None:
     console.print(f"steps: {this.step()} of {config.training.steps}")
     for path in sorted(this.checkpoint_directory.glob("*.safetensors")):
         console.print(f"checkpoint: {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
-    for path in sorted(this.sweep_directory.glob("*.nc")):
+    for path in this.sweep_files():
         with xarray.open_dataset(path, engine="scipy") as data:
             console.print(f"sweep: {path}", highlight=False, soft_wrap=True)
             console.print(sweep_table(data))

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from qernel.cli.application import console
+from qernel.config import UserError
 from qernel.processes import by_first
 from qernel.runs import Run
-from qernel.shipped import copy_model, shipped_models
+from qernel.shipped import copy_model, shipped_model, shipped_models
 
 
 def open_run(path: Path) -> Run:
-    """A run; where `path` is but the name of a shipped model, its copy in runs/NAME."""
+    """A run; where `path` is but the name of a shipped model, its copy in runs/NAME.
+
+    Raises UserError where something else is in runs/NAME.
+    """
     if Run(path).exists() or str(path) not in shipped_models():
         return Run(path)
     run = Run(Path("runs") / path)
@@ -20,4 +24,7 @@ def open_run(path: Path) -> Run:
             console.print(f"copied the shipped model {path} to {run.path}", highlight=False, soft_wrap=True)
 
     by_first(copy)
+    shipped = shipped_model(str(path))
+    if (run.config(), run.step()) != (shipped.config(), shipped.step()):
+        raise UserError(f"{run.path} is not the shipped model {path}: say {run.path} to mean that run")
     return run

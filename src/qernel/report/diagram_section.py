@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from qernel.diagram import Diagram
+from qernel.numbering import new_file
 from qernel.report import figures
 from qernel.report.publish import Data, Folder, publish_data
 from qernel.report.style import figure_style, save_figure
-from qernel.workflows import free_path
 
 
 def write_diagram(found: Diagram, directory: Path) -> Path:
@@ -15,7 +15,7 @@ def write_diagram(found: Diagram, directory: Path) -> Path:
 
     The CSV file has a row for every cut; what the map shows is in the sweeps.
     """
-    path = free_path(directory, "diagram", ".json")
+    path = new_file(directory, "diagram", ".json")
     path.write_text(json.dumps(found.as_dict(), indent=1))
     with figure_style():
         save_figure(figures.diagram(found), path.with_suffix(""))

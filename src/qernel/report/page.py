@@ -85,7 +85,7 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
 
 def _read_sweeps(run: Run) -> Iterator[tuple[str, xarray.Dataset | None]]:
     """Names and datasets in the run's sweeps directory; None where a file is something else."""
-    for file in sorted(run.sweep_directory.glob("*.nc")):
+    for file in run.sweep_files():
         try:
             data = xarray.load_dataset(file, engine="scipy")
         except (OSError, ValueError, TypeError):

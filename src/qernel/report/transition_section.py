@@ -6,13 +6,13 @@ from pathlib import Path
 import xarray
 
 from qernel.findings import conclusion, sign
+from qernel.numbering import new_file
 from qernel.report import figures
 from qernel.report.publish import Data, Folder, publish_figure
 from qernel.report.style import figure_style, spoken
 from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
 from qernel.transition import Evidence
-from qernel.workflows import free_path
 
 
 def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folder: Folder) -> str:
@@ -34,7 +34,7 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
 
 def write_transition(data: xarray.Dataset, evidence: Evidence, directory: Path) -> Path:
     """Write transition-NNN.json and the figure beside it, over no existing file; returns the former."""
-    path = free_path(directory, "transition", ".json")
+    path = new_file(directory, "transition", ".json")
     path.write_text(json.dumps({"conclusion": conclusion(evidence)} | evidence.as_dict(), indent=1))
     with figure_style():
         transition_figure(data, evidence, path.stem, Folder(directory))

@@ -81,7 +81,8 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         stage, _ = stage_at(training.stages, index)
         mesh = walker_mesh(training.walkers // stage.contexts)
         sample, optimize = compiled(mesh)
-        if is_redraw(training.stages, index, training.refresh_every):
+        changed = len(state.contexts) != stage.contexts  # by a resumed run's new stages
+        if changed or is_redraw(training.stages, index, training.refresh_every):
             state = _spread(_redraw(config, hamiltonian, state, stage.contexts, index), mesh)
             moves = training.burn_in if index == 0 else training.refresh_burn_in
             state = burn_in(sample, state, math.ceil(moves / training.moves), _key(config, _BURN_IN))

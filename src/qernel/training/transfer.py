@@ -10,8 +10,9 @@ source's system is adapted:
 - the first layer, where electrons have features that those of the source had not: the network does not depend
   on them yet;
 - the orbitals, where another filling has other crystal momenta: each column takes the periodic part, Bloch
-  coefficients and weights alike, of the source's column nearest in momentum; determinants correspond in their
-  order, taken again where the source has fewer (all are new where that made some equal).
+  coefficients and weights alike, of the source's column of the same band nearest in momentum; determinants
+  correspond in their order, taken again where the source has fewer (all are new where that made some equal,
+  or where the source has too few bands).
 """
 
 from typing import NamedTuple, TypeVar
@@ -102,7 +103,10 @@ def _orbitals(model: Ansatz, source: Ansatz):
     different = {(ours.momenta[k % len(ours.momenta)], k % there) for k in range(here)}
     if ours.waves != theirs.waves or len(different) < here:  # equal determinants would stay equal
         return ours, NEW
-    columns = np.array([_nearest_columns(ours, theirs, k, k % there) for k in range(here)])
+    found = [_nearest_columns(ours, theirs, k, k % there) for k in range(here)]
+    columns = np.array([each for each in found if each is not None])
+    if len(columns) < here:
+        return ours, NEW
     determinants = np.arange(here)[:, None] % there
     coefficients = theirs.coefficients[:, determinants, columns]
     weight = theirs.weight[..., determinants, columns]
@@ -113,11 +117,11 @@ def _orbitals(model: Ansatz, source: Ansatz):
 
 def _nearest_columns(
     ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals, k: int, other: int
-) -> np.ndarray:
-    """For each column of determinant k of `ours` that of determinant `other` of `theirs` with the same spin,
-    the nearest momentum, and its band.
+) -> np.ndarray | None:
+    """For each column of determinant k of `ours` that of determinant `other` of `theirs` with the same spin
+    and band, and the nearest momentum; None if there is no such band.
 
-    Columns of equal momentum are bands, counted from below; the highest there is serves those above it.
+    Columns of equal momentum are bands, counted from below. So no two of `ours` become equal.
     """
 
     def columns(orbitals, k):
@@ -125,17 +129,24 @@ def _nearest_columns(
         return np.array(orbitals.momenta[k % len(orbitals.momenta)]) @ orbitals.supercell.reciprocal, spin
 
     (wanted, spins), (given, given_spins) = columns(ours, k), columns(theirs, other)
-    chosen, seen = [], []
-    for momentum, spin in zip(wanted, spins, strict=True):
-        same = np.flatnonzero(given_spins == spin) if spin in given_spins else np.arange(len(given))
+    bands, given_bands, chosen = _bands(wanted, spins), _bands(given, given_spins), []
+    for momentum, spin, band in zip(wanted, spins, bands, strict=True):
+        matching = given_bands == band
+        if spin in given_spins:
+            matching &= given_spins == spin
+        if not matching.any():
+            return None
+        (same,) = np.nonzero(matching)
         distance = np.linalg.norm(given[same] - momentum, axis=1).round(9)
-        bands = same[distance == distance.min()]
-        band = seen.count((*momentum.round(9), spin))
-        nearest = np.unique(given[bands].round(9), axis=0)[0]  # one of several equally near momenta
-        bands = bands[np.all(np.abs(given[bands] - nearest) < 1e-8, axis=1)]
-        chosen.append(bands[min(band, len(bands) - 1)])
-        seen.append((*momentum.round(9), spin))
+        # Of several equally near momenta always the same.
+        chosen.append(min(zip(distance, *given[same].T.round(9), same, strict=True))[-1])
     return np.array(chosen)
+
+
+def _bands(momenta: np.ndarray, spins: np.ndarray) -> np.ndarray:
+    """For each column the number of those before it with the same momentum and spin."""
+    keys = [(*momentum.round(9), spin) for momentum, spin in zip(momenta, spins, strict=True)]
+    return np.array([keys[:index].count(key) for index, key in enumerate(keys)])
 
 
 def _context(model: Ansatz, source: Ansatz, family: Family, source_family: Family):
