@@ -116,7 +116,7 @@ def trained_run(tiny_file, tmp_path_factory):
     """The tiny run, trained through the command line: stopped after a step, then resumed. Read only."""
     path = tmp_path_factory.mktemp("trained") / "run"
     outputs = []
-    for limit in (["--minutes", "1e-9"], []):
+    for limit in (["--minutes", "0"], []):
         with contextlib.redirect_stdout(io.StringIO()) as output:
             main(["train", tiny_file, "--out", str(path), *limit])
         outputs.append(output.getvalue())

@@ -6,6 +6,7 @@ import xarray
 
 from qernel.cli import main
 from qernel.comparison import compare, crossings, envelope, momentum
+from qernel.config import UserError
 from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.sweep import sweep
@@ -95,6 +96,7 @@ def test_the_command_prints_writes_and_keeps(runs, capsys):
         main(["compare", str(runs / "one"), str(runs / "two"), *options, "--out", str(runs / "out")])
         printed = capsys.readouterr().out
         assert "one: total momentum (-1, 0)" in printed
+        assert "note: one: too few samples for R-hat" in printed or "note: one: R-hat" in printed
         with xarray.open_dataset(runs / "out" / f"comparison-00{number}.nc") as data:
             assert data["energy"].sizes == {"model": 2, "moire_depth": 2}
             assert data["energy"].attrs["units"] == "meV"
@@ -117,6 +119,17 @@ def test_what_is_complete_is_kept_when_interrupted(runs, monkeypatch):
         compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, lambda done, total: None)
     left = {name: len(list(Run(runs / name).sweep_directory.glob("*"))) for name in files}
     assert left == {"one": files["one"] + 1, "two": files["two"]}
+
+
+def test_models_of_different_parts_of_a_range_need_a_common_place(tiny, tmp_path):
+    """One would be measured at eps 5, the other at 10: two Hamiltonians."""
+    whole, part = Run(tmp_path / "whole"), Run(tmp_path / "part")
+    family = "contexts={moire_depth=[0.5,2.0],dielectric_constant=[4,12]}"
+    whole.begin(tiny(family))
+    part.begin(tiny(family, "training.within.dielectric_constant=[10,10]"))
+    over, effort = {"moire_depth": [0.7]}, Effort(walkers=4, samples=4)
+    with pytest.raises(UserError, match=r"dielectric_constant = 10, .*whole at 5"):
+        compare_runs([whole, part], over, effort, lambda done, total: None)
 
 
 @pytest.mark.parametrize(

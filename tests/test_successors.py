@@ -37,7 +37,7 @@ def test_parameters_that_are_not_named_keep_what_they_had(tiny):
 @pytest.mark.parametrize(
     ("at", "message"),
     [
-        ({"moire_phase": (30.0, 30.0)}, "training.within: 'moire_phase' does not vary"),
+        ({"moire_phase": (30.0, 30.0)}, "training.within: 'moire_phase' is none of the contexts"),
         ({"moire_depth": (2.5, 2.5)}, r"within.moire_depth = \[2.5, 2.5\] is not inside \[0.5, 2.0\]"),
         ({"moire_depth": (1.2, 1.1)}, "is not inside"),
     ],

@@ -32,6 +32,13 @@ def test_fixed_parameters_are_one_point_without_coordinates(tiny):
     assert context_grid(tiny("contexts={}", "stages=[{steps=1}]"), {}).shape == (1, 0)
 
 
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan")])
+def test_value_that_a_parameter_cannot_have_is_an_error(tiny, value):
+    config = tiny("contexts={dielectric_constant=[4,12]}")
+    with pytest.raises(UserError, match="cannot sweep over dielectric_constant = "):
+        context_grid(config, {"dielectric_constant": [5.0, value]})
+
+
 def test_untrained_parameter_is_an_error(tiny):
     with pytest.raises(UserError, match="cannot sweep over moire_phase"):
         context_grid(tiny(), {"moire_phase": [10.0]})
@@ -126,6 +133,9 @@ def test_command(trained_run, tmp_path, capsys, monkeypatch):
     assert str(path / "sweeps" / "sweep-001.nc") in output
     main(["show", str(path)])
     assert "sweep-001.nc" in capsys.readouterr().out
+    (path / "sweeps" / "sweep-002.nc").write_bytes(b"CDF")
+    main(["show", str(path)])
+    assert "sweep-002.nc: not a sweep, or damaged" in capsys.readouterr().out
     with xarray.open_dataset(path / "sweeps" / "sweep-001.nc", engine="scipy") as data:
         assert data.attrs["training_step"] == 6
         np.testing.assert_allclose(data["moire_depth"], [0.4, 1.0])

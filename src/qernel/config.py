@@ -25,7 +25,7 @@ class UserError(Exception):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SystemConfig(_Section):
@@ -90,6 +90,14 @@ class SystemConfig(_Section):
     def lattice(self) -> Supercell:
         """The supercell."""
         return Supercell(self.supercell) if self.supercell else supercell_of(self.cells or 1)
+
+    def check_value(self, name: str, value: float) -> None:
+        """Raises ValueError where a parameter of this system cannot have the value."""
+        try:
+            type(self).model_validate(self.model_dump() | {name: value})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise ValueError(f"{name} = {value:g}: {message[0].lower()}{message[1:]}") from None
 
     def check_crystal(self) -> None:
         """Raises ValueError where the honeycomb crystal of the sqrt3 x sqrt3 order does not fit."""
@@ -251,7 +259,13 @@ class Config(_Section):
     @model_validator(mode="after")
     def _consistent(self):
         if not self.contexts and any(stage.contexts > 1 for stage in self.training.stages):
-            raise ValueError("several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0]")
+            raise ValueError(
+                "several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0],"
+                " or leave contexts out of training.stages"
+            )
+        for name, ends in self.contexts.items():
+            for value in ends:
+                self.system.check_value(name, value)
         if self.model.orbitals == "crystal":
             self.system.check_crystal()
         twisted = self.system.twist_1 or self.system.twist_2 or {"twist_1", "twist_2"} & set(self.contexts)
@@ -259,7 +273,8 @@ class Config(_Section):
             raise ValueError("model.real = true cannot carry a twist")
         for name, (low, high) in self.training.within.items():
             if name not in self.contexts:
-                raise ValueError(f"training.within: '{name}' does not vary; add contexts.{name}")
+                varying = ", ".join(self.contexts) or "none"
+                raise ValueError(f"training.within: '{name}' is none of the contexts, which are {varying}")
             least, most = self.contexts[name]
             if not least <= low <= high <= most:
                 raise ValueError(f"training.within.{name} = [{low}, {high}] is not inside [{least}, {most}]")
@@ -324,7 +339,9 @@ def _parse_override(override: str) -> tuple[list[str], Any]:
         raise UserError(f"'{override}' is not of the form key=value, e.g. training.walkers=512")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if text.lstrip().startswith(("[", "{")):
+            raise UserError(f"{override}: the value is not valid TOML: {error}") from None
         value = text
     return _qualify(key.strip().split(".")), value
 
@@ -356,13 +373,18 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 def _explain(problem: Any) -> str:
     """One line for one pydantic error: key, value, and what is allowed."""
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
+    key = ".".join(part for part in location if "[" not in part)  # literal[...]: one of several kinds
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        section = _SECTIONS.get(location[0], Config) if len(location) > 1 else Config
+        if len(location) == 1:
+            everywhere = (name for section in _SECTIONS.values() for name in section.model_fields)
+            return f"unknown key {key}{suggestion(key, [*Config.model_fields, *everywhere])}"
+        section = _SECTIONS.get(location[0], Config)
         return f"unknown key {key}{suggestion(location[-1], section.model_fields)}"
     if problem["type"] == "missing":
         return f"{key} is missing: it has no default"
+    if problem["type"] == "tuple_type":
+        message = "give a list in brackets, e.g. [6, 0]"
     value = problem["input"]
     shown = f" = {value!r}" if key and not isinstance(value, dict | BaseModel) else ""
     return f"{key or 'configuration'}{shown}: {message[0].lower()}{message[1:]}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -80,3 +81,11 @@ def _system(config: Config, swept: Sequence[str], fixed: dict[str, float]) -> di
 
 def _plain(value):
     return value if isinstance(value, str | int | float) else str(value)
+
+
+def load_dataset(path: Path) -> xarray.Dataset | None:
+    """A netCDF file's dataset; None if it cannot be read."""
+    try:
+        return xarray.load_dataset(path, engine="scipy")
+    except (OSError, ValueError, TypeError, IndexError):  # IndexError: cut short
+        return None

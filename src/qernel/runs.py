@@ -71,7 +71,11 @@ class Run:
         """The run's configuration; raises UserError if this is not a run."""
         if not self.exists():
             raise UserError(f"{self.path} is not a run: it has no config.toml")
-        return load_config(str(self.config_file))
+        try:
+            return load_config(str(self.config_file))
+        except UserError as error:
+            named = str(self.config_file) in str(error)
+            raise error if named else UserError(f"{self.config_file}: {error}") from None
 
     def begin(self, config: Config) -> None:
         """Make the directory for a configuration, or check that it continues what is there.

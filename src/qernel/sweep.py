@@ -43,12 +43,18 @@ def context_grid(config: Config, over: Mapping[str, Sequence[float]]) -> np.ndar
     """All combinations of the swept values, (context, parameter) in the order of the family's contexts.
 
     Context parameters that are not swept stay at the system's value if their range holds it, else at
-    the middle of their range. Raises UserError for a parameter the model was not trained over.
+    the middle of their range. Raises UserError for a parameter the model was not trained over, or a value
+    that it cannot have.
     """
     for name in over:
         if name not in config.contexts:
             trained = ", ".join(config.contexts) or "none: it was trained at fixed parameters"
             raise UserError(f"cannot sweep over {name}: the contexts of this model are {trained}")
+        try:
+            for value in over[name]:
+                config.system.check_value(name, value)
+        except ValueError as error:
+            raise UserError(f"cannot sweep over {error}") from None
     columns = []
     for name, (low, high) in config.trained.items():
         value = getattr(config.system, name)

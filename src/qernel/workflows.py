@@ -13,6 +13,7 @@ import xarray
 from qernel.batching import walker_mesh
 from qernel.comparison import lowest_of
 from qernel.config import Config, UserError
+from qernel.dataset import load_dataset
 from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
@@ -26,7 +27,7 @@ from qernel.shipped import find_run
 from qernel.sweep import context_grid, sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.checkpoint import newest_step
-from qernel.training.loop import TrainingStopped, train
+from qernel.training.loop import TrainingStopped, initial_state, train
 from qernel.training.step import TrainingState
 from qernel.training.transfer import describe, transfer
 from qernel.transition.evidence import LEAST_POINTS, Evidence, may_show_transition, weigh
@@ -41,6 +42,8 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
     """
     for stage in config.training.stages:
         walker_mesh(config.training.walkers // stage.contexts)  # complains before anything is written
+    if config.training.start and not run.exists():
+        _start_from(config.training.start, config, initial_state(config))  # so does this
     run.begin(config)
     with run.locked():
         return _train(config, run, view, minutes)
@@ -57,7 +60,7 @@ def _train(config: Config, run: Run, view: TrainingView, minutes: float | None) 
     if int(state.step) >= config.training.steps:
         view.note(f"{run.path} is finished: {int(state.step)} steps; raise training.stages to go on")
         return True
-    deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     began = saved_at = time.monotonic()
     with _StopSignals() as stop, view, ScalarLog(run.path) as scalars:
         try:
@@ -239,7 +242,7 @@ def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
     wanted = f"sweep over {number} with {LEAST_POINTS} contexts or more"
     if source.is_dir():
         for file in reversed(Run(source).sweep_files()):
-            data = _load(file)
+            data = load_dataset(file)
             if data is None or not may_show_transition(data, parameters):
                 continue
             if data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
@@ -249,7 +252,7 @@ def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
             f"{source} has no {wanted}: make one with"
             f" qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
         )
-    data = _load(source)
+    data = load_dataset(source)
     if data is None:
         raise UserError(f"{source} is neither a run nor a sweep")
     if not may_show_transition(data, parameters):
@@ -260,14 +263,6 @@ def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
 def _system(data: xarray.Dataset) -> str:
     """The system that was swept, all its parameters."""
     return str(sorted((name, value) for name, value in data.attrs.items() if name.startswith("system_")))
-
-
-def _load(path: Path) -> xarray.Dataset | None:
-    """A netCDF file's dataset; None if it cannot be read."""
-    try:
-        return xarray.load_dataset(path, engine="scipy")
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def system_but_size(data: xarray.Dataset) -> str:

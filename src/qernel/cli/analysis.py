@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from qernel.cli.application import app, console
+from qernel.cli.notes import note_flags
 from qernel.cli.opening import open_run
 from qernel.config import UserError
 from qernel.tables import with_error
@@ -45,6 +46,7 @@ def transition(
     for name, data, evidence in weigh_sources(sources, seed):
         console.print(f"{name}: {len(data[evidence.parameter])} contexts", highlight=False)
         console.print(transition_table(evidence))
+        note_flags(data)
         if evidence.sectors:
             console.print(momenta(evidence), highlight=False, soft_wrap=True)
         console.print(conclusion(evidence), highlight=False, soft_wrap=True)
@@ -100,7 +102,7 @@ def report(run: Path, /) -> None:
     Parameters
     ----------
     run
-        A run's directory.
+        A run's directory, or the name of a shipped model, which is copied to runs/NAME first.
     """
     from qernel.report.page import write_report
 

@@ -1,12 +1,25 @@
 """What is written on the command line, as values; a mistake is a UserError that says how to write it."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from qernel.config import UserError
 from qernel.measurement import Effort
 
 
-def parse_range(text: str) -> tuple[str, list[float]]:
+def parse_ranges(texts: Iterable[str]) -> dict[str, list[float]]:
+    """name=start:stop:count or name=value,value,... of several parameters, each named once."""
+    values: dict[str, list[float]] = {}
+    for text in texts:
+        name, points = _parse_range(text)
+        if name in values:
+            raise UserError(f"--over {text}: {name} is given twice; write all its values as one list")
+        values[name] = points
+    return values
+
+
+def _parse_range(text: str) -> tuple[str, list[float]]:
     """name=start:stop:count or name=value,value,..."""
     name, equals, values = text.partition("=")
     try:
@@ -28,12 +41,14 @@ def parse_place(text: str) -> tuple[str, tuple[float, float]]:
     """name=value or name=low:high."""
     name, equals, values = text.partition("=")
     try:
-        low, *high = (float(value) for value in values.split(":"))
-        if not equals or len(high) > 1:
+        low, *rest = (float(value) for value in values.split(":"))
+        if not equals or len(rest) > 1 or (rest and not low < rest[0]):
             raise ValueError
     except ValueError:
-        raise UserError(f"--at {text}: write name=value or name=low:high, e.g. moire_depth=1.05") from None
-    return name, (low, high[0] if high else low)
+        raise UserError(
+            f"--at {text}: write name=value or name=low:high with low < high, e.g. moire_depth=1.05"
+        ) from None
+    return name, (low, rest[0] if rest else low)
 
 
 def parse_size(text: str) -> tuple[int, int]:

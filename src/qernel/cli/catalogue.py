@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import xarray
 from rich.table import Table
 
 from qernel.citations import citations
@@ -10,6 +9,7 @@ from qernel.cli.application import app, console
 from qernel.cli.introduction import introduce, parameters_by_module
 from qernel.cli.opening import open_run
 from qernel.config import load_config, preset_names
+from qernel.dataset import load_dataset
 from qernel.shipped import find_run, shipped_model, shipped_models
 from qernel.tables import sweep_table
 
@@ -44,7 +44,7 @@ def presets(name: str | None = None, /) -> None:
 def models(name: str | None = None, /) -> None:
     """List the trained models that come with the package, or print the card of one.
 
-    Each can be named wherever a command takes a run.
+    Each can be named wherever a command takes a run; those that read sweeps need one first.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def show(run: Path, /) -> None:
     Parameters
     ----------
     run
-        A run's directory.
+        A run's directory, or the name of a shipped model, which is copied to runs/NAME first.
     """
     this = open_run(run)
     config = this.config()
@@ -91,8 +91,10 @@ def show(run: Path, /) -> None:
     for path in sorted(this.checkpoint_directory.glob("*.safetensors")):
         console.print(f"checkpoint: {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     for path in this.sweep_files():
-        with xarray.open_dataset(path, engine="scipy") as data:
-            console.print(f"sweep: {path}", highlight=False, soft_wrap=True)
+        data = load_dataset(path)
+        title = f"sweep: {path}" if data is not None else f"{path}: not a sweep, or damaged"
+        console.print(title, highlight=False, soft_wrap=True)
+        if data is not None:
             console.print(sweep_table(data))
 
 

@@ -7,11 +7,12 @@ import xarray
 from cyclopts import Parameter
 
 from qernel.cli.application import app, console
-from qernel.cli.arguments import checked, parse_range
+from qernel.cli.arguments import checked, parse_ranges
+from qernel.cli.notes import note_flags, note_outside
 from qernel.cli.opening import open_run
 from qernel.cli.processes import Processes
 from qernel.comparison import compare, crossings, envelope, momentum
-from qernel.config import Config, UserError
+from qernel.config import UserError
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
@@ -56,9 +57,10 @@ def sweep(
         name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
         Left out: one measurement at the system's own parameters.
     """
-    values = dict(parse_range(text) for text in over or [])
+    values = parse_ranges(over or [])
     processes.join()
     this = open_run(run)
+    note_outside(this.config(), values)
     effort = checked(
         Effort(
             walkers=walkers,
@@ -79,8 +81,8 @@ def sweep(
             lambda done, total: status.update(f"measured {done} of {total} contexts"),
             refine=refine,
         )
-    _warn_outside(this.config(), values)
     console.print(sweep_table(data))
+    note_flags(data)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     _print_twist_average(data)
 
@@ -91,6 +93,10 @@ def compare_command(
     over: list[str],
     walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
     samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
+    equilibration: Annotated[
+        int, Parameter(help="Samples thrown away at least; more while walkers drift.")
+    ] = Effort().equilibration,
+    moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
     refine: Annotated[int, Parameter(help="Rounds of three more contexts where the lowest changes.")] = 0,
     out: Path = Path("runs/comparisons"),
@@ -110,13 +116,16 @@ def compare_command(
     """
     if len(runs) < 2:
         raise UserError("compare needs two runs or more")
-    values = dict(parse_range(text) for text in over)
-    effort = checked(Effort(walkers=walkers, samples=samples, seed=seed))
+    values = parse_ranges(over)
+    effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, moves=moves, seed=seed)
+    opened = [open_run(run) for run in runs]
+    for run in opened:
+        note_outside(run.config(), values)
     with console.status("measuring ...") as status:
         sweeps = compare_runs(
-            [open_run(run) for run in runs],
+            opened,
             values,
-            effort,
+            checked(effort),
             lambda done, total: status.update(f"measured {done} of {total} contexts"),
             refine=refine,
         )
@@ -124,6 +133,7 @@ def compare_command(
     console.print(comparison_table(data))
     for name, each in sweeps.items():
         console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
+        note_flags(each, name)
     if len(values) == 1:
         for crossing in crossings(data):
             at = with_error(crossing.value, crossing.error)
@@ -161,9 +171,10 @@ def hysteresis(
     from qernel.findings import agreement
     from qernel.report.hysteresis_section import write_hysteresis
 
-    values = dict([parse_range(over)])
+    values = parse_ranges([over])
     effort = checked(Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed))
     this = open_run(run)
+    note_outside(this.config(), values)
     with console.status("measuring ...") as status:
         data = sweep_from_all_starts(
             this,
@@ -175,13 +186,6 @@ def hysteresis(
     for each in memory(data):
         console.print(agreement(each), highlight=False)
     console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
-
-
-def _warn_outside(config: Config, values: dict[str, list[float]]) -> None:
-    for name, points in values.items():
-        low, high = config.trained[name]
-        if min(points) < low or max(points) > high:
-            console.print(f"note: the model was trained for {name} in [{low:g}, {high:g}] only")
 
 
 def _print_twist_average(data: xarray.Dataset) -> None:

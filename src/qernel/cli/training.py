@@ -145,12 +145,12 @@ def transfer(
     ladder = [parse_size(text) for text in sizes if "=" not in text]
     if not ladder:
         raise UserError("transfer needs sizes, ELECTRONS/CELLS, e.g. 18/27")
-    deadline = time.monotonic() + 60 * minutes if minutes else None
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     start = run
     for electrons, cells in ladder:
         new = Run(out / f"{run.name}-{electrons}-{cells}")
         config = enlarged(find_run(start).config(), str(start), electrons, cells, steps, overrides)
-        left = None if deadline is None else max(deadline - time.monotonic(), 1.0) / 60
+        left = None if deadline is None else (deadline - time.monotonic()) / 60
         if not _train(config, new, left, processes):
             return
         start = new.path
