@@ -34,7 +34,7 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
     """Energies with errors in meV per electron, and their distance from exact ones where known."""
     swept = [str(name) for name in data["energy"].dims]
     exact = "exact_energy" in data
-    names = ["energy", "kinetic", "moire", "coulomb"]
+    names = ["energy", *data.attrs["energy_components"].split(", ")]
     title = f"{what} in meV per electron, standard errors in brackets"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):

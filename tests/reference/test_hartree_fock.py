@@ -15,6 +15,7 @@ from qernel.reference import (
     HartreeFock,
     exact_pair,
     hartree_fock_energy,
+    has_hartree_fock,
     lowest_determinant,
     plane_wave_energy,
 )
@@ -309,6 +310,7 @@ def test_unknown_terms_are_an_error():
     without = Hamiltonian(plain.supercell, plain.spins, plain.family, plain.terms[1:])
     with pytest.raises(ValueError, match="Hartree-Fock knows"):
         hartree_fock_energy(without, CONTEXT)
+    assert (has_hartree_fock(plain), has_hartree_fock(without)) == (True, False)
 
 
 @pytest.mark.parametrize("spins", [(0, 0), (-1, 2)])

@@ -16,7 +16,12 @@ from qernel.reference.electron_gas import (
     tanatar_ceperley_energy,
 )
 from qernel.reference.few_electrons import ExactSector, exact_energies, exact_sectors
-from qernel.reference.hartree_fock import HartreeFock, hartree_fock_energy, lowest_determinant
+from qernel.reference.hartree_fock import (
+    HartreeFock,
+    hartree_fock_energy,
+    has_hartree_fock,
+    lowest_determinant,
+)
 from qernel.reference.two_electrons import (
     ExactPair,
     exact_pair,
@@ -38,6 +43,7 @@ __all__ = [
     "ground_state",
     "hartree_fock_energy",
     "hartree_unit",
+    "has_hartree_fock",
     "lowest_determinant",
     "plane_wave_energy",
     "tanatar_ceperley_energy",

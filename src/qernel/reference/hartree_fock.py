@@ -33,6 +33,7 @@ from qernel.hamiltonian.bands import bloch_orbitals
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, MOIRE_VECTORS, Supercell, integer_grid
 from qernel.reference.orbital_descent import Minimum, Orbitals, minimize, orthonormalize, spin_blocks
 
+_TERMS = ("kinetic", "moire", "coulomb")
 _COARSER = 0.6  # energy cutoff of the search, relative to that of the result
 _SEARCH_TOLERANCE = 1e-3  # residual in E_M at which starts are compared: energies to 1e-6 E_M or so
 _TOLERANCE = 1e-5  # residual of the result
@@ -124,6 +125,11 @@ def lowest_determinant(
     )
 
 
+def has_hartree_fock(hamiltonian: Hamiltonian) -> bool:
+    """Whether `hartree_fock_energy` treats the terms of this Hamiltonian."""
+    return hamiltonian.components == _TERMS
+
+
 def hartree_fock_energy(hamiltonian: Hamiltonian, context: Float[Array, " parameter"]) -> dict[str, float]:
     """Hartree-Fock energy, its components and their uncertainty in meV per electron.
 
@@ -133,9 +139,9 @@ def hartree_fock_energy(hamiltonian: Hamiltonian, context: Float[Array, " parame
     Raises ValueError if the Hamiltonian has terms other than those treated here, RuntimeError if the
     orbitals did not converge.
     """
-    if hamiltonian.components != ("kinetic", "moire", "coulomb"):
+    if not has_hartree_fock(hamiltonian):
         raise ValueError(
-            "Hartree-Fock knows the terms kinetic, moire and coulomb; "
+            f"Hartree-Fock knows the terms {', '.join(_TERMS)}; "
             f"the Hamiltonian has {', '.join(hamiltonian.components)}"
         )
     couplings = hamiltonian.family.couplings(context)
