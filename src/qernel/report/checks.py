@@ -28,11 +28,12 @@ def flags_of(point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]) -
         for name, (low, high) in ranges.items()
         if name in point.coords and not low <= float(point[name]) <= high
     ]
-    r_hat = float(point["energy_r_hat"])
-    if math.isnan(r_hat):
-        flags.append(Flag("too few samples for R-hat"))
-    elif r_hat > LARGEST_R_HAT:
-        flags.append(Flag(f"R-hat above {LARGEST_R_HAT}: equilibrate and sample longer"))
+    if "energy_r_hat" in point:
+        r_hat = float(point["energy_r_hat"])
+        if math.isnan(r_hat):
+            flags.append(Flag("too few samples for R-hat"))
+        elif r_hat > LARGEST_R_HAT:
+            flags.append(Flag(f"R-hat above {LARGEST_R_HAT}: equilibrate and sample longer"))
     if "drift" in point and float(point["drift"]) >= DRIFT:
         flags.append(Flag("walkers still drifted when measured: equilibrate longer"))
     if not math.isfinite(float(point["energy"])):
