@@ -1,8 +1,8 @@
 """How does the time of a training step grow with the number of electrons?
 
 Times the parts of a step of the preset `eighteen` (239k parameters) with more or fewer electrons at filling
-2/3, in one microbatch, and fits the exponent from 18 electrons on. The optimizer's part is left out: it does
-not depend on their number.
+2/3, and fits the exponent from 18 electrons on. The optimizer's part is left out: it does not depend on
+their number.
 """
 
 import argparse
@@ -22,7 +22,8 @@ PARTS = ("sampling", "local energy", "scores")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--electrons", type=int, nargs="+", default=[6, 18, 54, 150])
-    parser.add_argument("--walkers", type=int, default=8)
+    parser.add_argument("--walkers", type=int, default=4)
+    parser.add_argument("--microbatch", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0, help="for each number of electrons")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -30,7 +31,7 @@ def main() -> None:
     table, rows = Table(*columns, box=None), []
     for electrons in arguments.electrons:
         system = [f"electrons=[{electrons},0]", f"cells={electrons * 3 // 2}"]
-        batch = [f"walkers={arguments.walkers}", f"microbatch={arguments.walkers}"]
+        batch = [f"walkers={arguments.walkers}", f"microbatch={arguments.microbatch}"]
         config = load_config("eighteen", [*system, *batch, "stages=[{steps=1,contexts=1}]"])
         times = measure(config, None, arguments.seconds)
         forward, parts = times["forward"], [times[part] for part in PARTS]
@@ -45,6 +46,7 @@ def main() -> None:
     overall = exponent([row for row in rows if row["electrons"] >= 18])
     print(f"time of a step ~ electrons^{overall:.2f} from 18 electrons on")
     about = {"command": "benchmarks/scaling.py", "preset": "eighteen", "walkers": arguments.walkers}
+    about |= {"microbatch": arguments.microbatch}
     save(arguments.out, about | {"exponent": overall, "rows": rows})
 
 
