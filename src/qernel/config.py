@@ -96,8 +96,7 @@ class SystemConfig(_Section):
         try:
             type(self).model_validate(self.model_dump() | {name: value})
         except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            raise ValueError(f"{name} = {value:g}: {message[0].lower()}{message[1:]}") from None
+            raise ValueError(_explain(error.errors()[0])) from None
 
     def check_crystal(self) -> None:
         """Raises ValueError where the honeycomb crystal of the sqrt3 x sqrt3 order does not fit."""

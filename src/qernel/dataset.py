@@ -15,6 +15,8 @@ from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.units import CONTEXT_PARAMETERS
 
+_TITLE = "QERNEL sweep"
+
 
 def sweep_dataset(
     config: Config,
@@ -55,10 +57,29 @@ def sweep_dataset(
     return data
 
 
+def component_names(data: xarray.Dataset) -> list[str]:
+    """Names of the energy's components, kinetic first."""
+    return data.attrs["energy_components"].split(", ")
+
+
+def load_dataset(path: Path) -> xarray.Dataset | None:
+    """A netCDF file's dataset; None if it cannot be read."""
+    try:
+        return xarray.load_dataset(path, engine="scipy")
+    except (OSError, ValueError, TypeError, IndexError):  # IndexError: cut short
+        return None
+
+
+def load_sweep(path: Path) -> xarray.Dataset | None:
+    """The dataset of a sweep's file; None if it cannot be read or is something else."""
+    data = load_dataset(path)
+    return data if data is not None and data.attrs.get("title") == _TITLE else None
+
+
 def _origin(config: Config, effort: Effort, step: int) -> dict:
     hamiltonian = make_hamiltonian(config)
     return {
-        "title": "QERNEL sweep",
+        "title": _TITLE,
         "program": f"qernel {qernel.__version__}, jax {jax.__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "training_step": step,
@@ -81,11 +102,3 @@ def _system(config: Config, swept: Sequence[str], fixed: dict[str, float]) -> di
 
 def _plain(value):
     return value if isinstance(value, str | int | float) else str(value)
-
-
-def load_dataset(path: Path) -> xarray.Dataset | None:
-    """A netCDF file's dataset; None if it cannot be read."""
-    try:
-        return xarray.load_dataset(path, engine="scipy")
-    except (OSError, ValueError, TypeError, IndexError):  # IndexError: cut short
-        return None

@@ -1,21 +1,20 @@
 """Files NAME-NNN.SUFFIX, numbered as they are written: none is ever overwritten, the last is the newest."""
 
-import itertools
 from pathlib import Path
 
 
 def new_file(directory: Path, name: str, suffix: str) -> Path:
     """A new file NAME-NNN.SUFFIX, empty, numbered after all there are in the directory, which is made."""
     directory.mkdir(parents=True, exist_ok=True)
-    last = max(map(_number, directory.glob(f"{name}-*{suffix}")), default=0)
-    for number in itertools.count(last + 1):
+    number = max(map(_number, directory.glob(f"{name}-*{suffix}")), default=0)
+    while True:
+        number += 1
         path = directory / f"{name}-{number:03d}{suffix}"
         try:
             path.touch(exist_ok=False)
         except FileExistsError:  # another process was faster
             continue
         return path
-    raise AssertionError("there are always more numbers")
 
 
 def oldest_first(directory: Path, suffix: str) -> list[Path]:

@@ -6,6 +6,7 @@ checkpoints/    the two newest training states
 sweeps/         measurements by inference, one netCDF file each
 report/         figures and the page
 verification.json   comparisons made by `qernel verify`
+.lock           held by the command that trains the run
 """
 
 import contextlib

@@ -6,6 +6,7 @@ import numpy as np
 import xarray
 from rich.table import Table
 
+from qernel.dataset import component_names
 from qernel.hysteresis import swept_parameter
 
 
@@ -34,7 +35,7 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
     """Energies with errors in meV per electron, and their distance from exact ones where known."""
     swept = [str(name) for name in data["energy"].dims]
     exact = "exact_energy" in data
-    names = ["energy", *data.attrs["energy_components"].split(", ")]
+    names = ["energy", *component_names(data)]
     title = f"{what} in meV per electron, standard errors in brackets"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):

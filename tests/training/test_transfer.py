@@ -260,18 +260,12 @@ def test_what_cannot_be_a_start_is_refused(tiny_file, tmp_path, capsys, override
     assert message in capsys.readouterr().err
 
 
-def test_a_start_that_is_not_there_leaves_nothing_behind(tiny_file, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["train", tiny_file, "--out", str(tmp_path / "run"), "training.start=nowhere"])
-    capsys.readouterr()
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_start_that_is_not_there_is_refused(tiny_file, tmp_path, capsys):
+def test_a_start_that_is_not_there_is_refused_and_leaves_nothing_behind(tiny_file, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["train", tiny_file, "--out", str(tmp_path / "b"), "training.start=nowhere"])
     assert stop.value.code == 2
     assert "nowhere is not a run" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 def test_the_start_is_kept_in_the_configuration(tiny_file):

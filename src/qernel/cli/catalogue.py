@@ -9,7 +9,7 @@ from qernel.cli.application import app, console
 from qernel.cli.introduction import introduce, parameters_by_module
 from qernel.cli.opening import open_run
 from qernel.config import load_config, preset_names
-from qernel.dataset import load_dataset
+from qernel.dataset import load_sweep
 from qernel.shipped import find_run, shipped_model, shipped_models
 from qernel.tables import sweep_table
 
@@ -91,7 +91,7 @@ def show(run: Path, /) -> None:
     for path in sorted(this.checkpoint_directory.glob("*.safetensors")):
         console.print(f"checkpoint: {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     for path in this.sweep_files():
-        data = load_dataset(path)
+        data = load_sweep(path)
         title = f"sweep: {path}" if data is not None else f"{path}: not a sweep, or damaged"
         console.print(title, highlight=False, soft_wrap=True)
         if data is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import xarray
 
 from qernel.config import Config, UserError
-from qernel.dataset import load_dataset
+from qernel.dataset import load_sweep
 from qernel.hysteresis import started_differently
 from qernel.report import html
 from qernel.report.checks import flag_sweep
@@ -87,9 +87,7 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
 def _read_sweeps(run: Run) -> Iterator[tuple[str, xarray.Dataset | None]]:
     """Names and datasets in the run's sweeps directory; None where a file is something else."""
     for file in run.sweep_files():
-        data = load_dataset(file)
-        known = data is not None and data.attrs.get("title") == "QERNEL sweep"
-        yield file.stem, data if known else None
+        yield file.stem, load_sweep(file)
 
 
 def _at_a_glance(data: xarray.Dataset | None, config: Config) -> str:

@@ -22,11 +22,6 @@ def drop_single(data: xarray.Dataset) -> xarray.Dataset:
     return data.squeeze([dim for dim in swept(data) if data.sizes[dim] == 1])
 
 
-def component_names(data: xarray.Dataset) -> list[str]:
-    """Names of the energy's components, kinetic first."""
-    return data.attrs["energy_components"].split(", ")
-
-
 def indices(data: xarray.Dataset) -> list[Index]:
     """Every index into the sweep's dimensions, the last one fastest; one empty index if none vary."""
     return list(np.ndindex(data["energy"].shape))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import xarray
 
 from qernel.config import Config
+from qernel.dataset import component_names
 from qernel.lattice import CELL_AREA
 from qernel.report import figures, html
 from qernel.report.checks import flag_sweep
@@ -14,7 +15,6 @@ from qernel.report.publish import Data, Folder, publish_figure
 from qernel.report.style import spoken
 from qernel.report.sweep_data import (
     columns,
-    component_names,
     density_columns,
     drop_single,
     moire_constant_of,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import xarray
 
+from qernel.dataset import component_names
 from qernel.report import html
 from qernel.report.checks import Flag
 from qernel.report.drawing import Index
@@ -12,7 +13,6 @@ from qernel.report.publish import Data, Folder, publish_data
 from qernel.report.style import symbol, unit
 from qernel.report.sweep_data import (
     columns,
-    component_names,
     index_of_largest,
     indices,
     point_at,
