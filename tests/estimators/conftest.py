@@ -12,6 +12,7 @@ from qernel.estimators.statistics import Accumulator
 from qernel.hamiltonian import Family, moire_hamiltonian
 from qernel.lattice import Supercell
 from qernel.wavefunction.base import Wavefunction, sum_of_determinants
+from qernel.wavefunction.operations import slogdet
 
 
 class PlaneWaves(Wavefunction):
@@ -26,7 +27,7 @@ class PlaneWaves(Wavefunction):
         angles = electrons @ waves.T
         spin = np.arange(len(up) + len(down)) < len(up)
         same = jnp.asarray((spin[:, None] == spin).astype(complex))
-        return sum_of_determinants((jax.lax.complex(jnp.cos(angles), jnp.sin(angles)) * same)[None])
+        return sum_of_determinants(*slogdet((jax.lax.complex(jnp.cos(angles), jnp.sin(angles)) * same)[None]))
 
 
 @pytest.fixture(scope="session")

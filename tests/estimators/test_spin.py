@@ -9,6 +9,7 @@ import pytest
 from qernel.estimators.spin import Spin
 from qernel.lattice import Supercell, supercell_of
 from qernel.wavefunction.base import Wavefunction, sum_of_determinants
+from qernel.wavefunction.operations import slogdet
 
 CELL = supercell_of(3)
 
@@ -21,7 +22,7 @@ class AllInOne(Wavefunction):
 
     def __call__(self, electrons, couplings):
         angles = electrons @ jnp.asarray((np.array(self.labels, float) @ self.supercell.reciprocal).T)
-        return sum_of_determinants(jax.lax.complex(jnp.cos(angles), jnp.sin(angles))[None])
+        return sum_of_determinants(*slogdet(jax.lax.complex(jnp.cos(angles), jnp.sin(angles))[None]))
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,24 @@
 """The forward Laplacian of attention, a few coordinates at a time.
 
 The scores' derivatives are the largest arrays of all, (2 N, heads, N, N). They are needed only to be summed:
-over keys into the derivatives of the result, and over coordinates, squared, into its Laplacian. Taking the
-coordinates in chunks keeps them in the cache of a CPU, and in the memory of anything.
+over keys into the derivatives of the result, and over coordinates, squared, into its Laplacian.
 
 With s_ij = q_i.k_j / sqrt(d), p = softmax(s), m_i = sum_j p_ij v_j, and c = d s - <d s>_p by coordinate,
 
     d m = (p c) v + p d v,
     lap m = p (b - <b>_p) v + p lap v + 2 sum_k (p c_k) d_k v,      b = lap s + sum_k c_k^2.
+
+Each derivative of the scores, d q.k + q.d k, is one matrix product of twice as many channels, and so are both
+uses of p c; <d s>_p = d q.<k>_p + q.<d k>_p needs none of the scores' size.
 """
 
 import math
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
+from qernel.laplacian.chunks import in_chunks
 from qernel.laplacian.jet import Jet
 
 _CHUNK_ENTRIES = 25_000  # of the scores' derivatives: 400 kB in single precision for four walkers
@@ -25,51 +27,55 @@ _CHUNK_ENTRIES = 25_000  # of the scores' derivatives: 400 kB in single precisio
 def attention(q: Jet, k: Jet, v: Jet) -> Jet:
     """Jets of `attend`: q (electron, group, head, channel), k and v (electron, group, channel)."""
     q, k, v = q.dense(), k.dense(), v.dense()
-    scale = 1 / math.sqrt(q.value.shape[-1])
-    p = jax.nn.softmax(scale * _scores(q.value, k.value), axis=-1)
+    shape, channels = q.value.shape, q.value.shape[-1]
+    keys, values = _by_group(k.value), _by_group(v.value)
+    queries = _queries(q.value)
+    p = jax.nn.softmax(queries @ keys.mT, axis=-1)
+    mean_key = p @ keys
 
     def step(sums, derivatives):
-        dq, dk, dv = derivatives
-        slope = scale * (_scores(dq, k.value) + _scores(q.value, dk))
-        weighted = p * slope
-        mean = jnp.sum(weighted, axis=-1, keepdims=True)
-        centred = slope - mean
-        moved = weighted - p * mean
-        bent, crossed = sums
-        bent = bent + jnp.sum(centred**2, axis=0)
-        crossed = crossed + jnp.einsum("...grij,...jgc->igrc", moved, dv)
-        return (bent, crossed), _mix(moved, v.value) + _mix(p, dv)
+        dq, dk, dv = _queries(derivatives[0]), _by_group(derivatives[1]), _by_group(derivatives[2])
+        mean_dk, mixed = jnp.split(p @ _beside(dk, dv), [channels], axis=-1)
+        mean = jnp.sum(dq * mean_key + queries * mean_dk, axis=-1, keepdims=True)
+        centred = _beside(dq, queries) @ _beside(keys, dk).mT - mean
+        moved, crossed = jnp.split((p * centred) @ _beside(values, dv), [channels], axis=-1)
+        bent = jnp.sum(centred**2, axis=0) + 2 * jnp.sum(dq @ dk.mT, axis=0)
+        return jax.tree.map(jnp.add, sums, (bent, jnp.sum(crossed, axis=0))), _by_electron(
+            moved + mixed, shape
+        )
 
-    start = (jnp.zeros_like(p), jnp.zeros_like(q.value))
-    (bent, crossed), jacobian = _in_chunks(step, start, (q.jacobian, k.jacobian, v.jacobian), p.size)
-    doubled = jnp.einsum("kigrc,kjgc->grij", q.jacobian, k.jacobian)
-    bent += scale * (_scores(q.laplacian, k.value) + _scores(q.value, k.laplacian) + 2 * doubled)
+    start = (jnp.zeros_like(p), jnp.zeros_like(queries))
+    (bent, crossed), jacobian = in_chunks(
+        step, start, (q.jacobian, k.jacobian, v.jacobian), _CHUNK_ENTRIES // p.size
+    )
+    bent += _queries(q.laplacian) @ keys.mT + queries @ _by_group(k.laplacian).mT
     turned = p * (bent - jnp.sum(p * bent, axis=-1, keepdims=True))
-    laplacian = _mix(turned, v.value) + _mix(p, v.laplacian) + 2 * crossed
-    return Jet(_mix(p, v.value), jacobian, laplacian)
+    laplacian = turned @ values + p @ _by_group(v.laplacian) + 2 * crossed
+    return Jet(_by_electron(p @ values, shape), jacobian, _by_electron(laplacian, shape))
 
 
-def _scores(
-    q: Float[Array, "*left electron group head channel"], k: Float[Array, "*right electron group channel"]
-) -> Float[Array, "*either group head electron electron"]:
-    return jnp.einsum("...igrc,...jgc->...grij", q, k)
+def _queries(
+    q: Float[Array, "*left electron group head channel"],
+) -> Float[Array, "*left group query channel"]:
+    """Of all heads of a group one below the other, over sqrt(channels)."""
+    q = jnp.moveaxis(q, -4, -2) / math.sqrt(q.shape[-1])
+    return q.reshape(*q.shape[:-3], -1, q.shape[-1])
 
 
-def _mix(
-    p: Float[Array, "*left group head electron electron"], v: Float[Array, "*right electron group channel"]
-) -> Float[Array, "*either electron group head channel"]:
-    return jnp.einsum("...grij,...jgc->...igrc", p, v)
+def _by_group(
+    x: Float[Array, "*left electron group channel"],
+) -> Float[Array, "*left group electron channel"]:
+    return jnp.swapaxes(x, -2, -3)
 
 
-def _in_chunks(step, start, rows, entries: int):
-    """scan `step` over chunks of the rows' leading axis; `entries` is the size of what each row leads to."""
-    count = rows[0].shape[0]
-    size = max(1, min(count, _CHUNK_ENTRIES // entries))
-    whole = count // size * size
-    chunks = tuple(x[:whole].reshape(-1, size, *x.shape[1:]) for x in rows)
-    sums, results = lax.scan(step, start, chunks)
-    results = results.reshape(whole, *results.shape[2:])
-    if whole < count:
-        sums, rest = step(sums, tuple(x[whole:] for x in rows))
-        results = jnp.concatenate([results, rest])
-    return sums, results
+def _by_electron(
+    x: Float[Array, "*left group query channel"], shape: tuple[int, ...]
+) -> Float[Array, "*left electron group head channel"]:
+    electrons, groups, heads, channels = shape
+    return jnp.moveaxis(x.reshape(*x.shape[:-3], groups, heads, electrons, channels), -2, -4)
+
+
+def _beside(x: Array, y: Array) -> Array:
+    """The channels of both, whichever is there once for all coordinates."""
+    left = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    return jnp.concatenate([jnp.broadcast_to(each, (*left, each.shape[-1])) for each in (x, y)], axis=-1)

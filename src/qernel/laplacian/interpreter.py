@@ -10,16 +10,18 @@ from jaxtyping import Array, Float
 
 from qernel.laplacian import rules
 from qernel.laplacian.attention import attention
-from qernel.laplacian.jet import Jet, coordinates
+from qernel.laplacian.determinants import orbital_determinants, slogdet
+from qernel.laplacian.jet import Jet, Operand, coordinates
 from qernel.laplacian.locality import surviving_axis
-from qernel.laplacian.rules import Function, Operand
+from qernel.laplacian.rules import Function
 from qernel.wavefunction.operations import is_elementwise, name_of
 
-#: Rules of `qernel.wavefunction.operations`: all operands are jets, the results a list.
-_WHOLE: dict[str, Callable[..., list[Jet]]] = {
-    "attend": lambda q, k, v: [attention(q, k, v)],
+#: Rules of `qernel.wavefunction.operations`; where one returns None, operation by operation will do.
+_WHOLE: dict[str, Callable[..., list[Jet] | None]] = {
+    "attend": lambda *x: [attention(*_all_jets(x))],
     "softmax": lambda x: [rules.softmax(x)],
-    "slogdet": rules.slogdet,
+    "slogdet": slogdet,
+    "orbital_determinants": orbital_determinants,
 }
 _LINEAR_MAP = name_of("linear_map", (2, 2))
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
@@ -39,6 +41,11 @@ def _as_jet(x: Operand, size: int) -> Jet:
     if isinstance(x, Jet):
         return x
     return Jet(x, jnp.zeros((size, *x.shape), x.dtype), jnp.zeros_like(x))
+
+
+def _all_jets(operands: Sequence[Operand]) -> list[Jet]:
+    size = max(x.dense().jacobian.shape[0] for x in operands if isinstance(x, Jet))
+    return [_as_jet(x, size) for x in operands]
 
 
 def _follow(jaxpr, constants, arguments: Sequence[Operand]) -> list[Operand]:
@@ -66,9 +73,8 @@ def _step(equation, operands: list[Operand]) -> Sequence[Operand]:
         return [rules.elementwise(lambda x: function(x)[0], *jets)]
     ranks = tuple(x.value.ndim if isinstance(x, Jet) else x.ndim for x in operands)
     for whole, rule in _WHOLE.items():
-        if label == name_of(whole, ranks):
-            size = max(x.dense().jacobian.shape[0] for x in jets)
-            return rule(*(_as_jet(x, size) for x in operands))
+        if label == name_of(whole, ranks) and (results := rule(*operands)) is not None:
+            return results
     if label == _LINEAR_MAP and ranks == (2, 2):
         return _operation(label, lambda x, weight: [x @ weight], equation, operands)
     if name in _CALLS:

@@ -1,6 +1,6 @@
 """Values that carry their derivatives along."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -42,6 +42,9 @@ class Jet(NamedTuple):
         own = jnp.eye(count, dtype=self.jacobian.dtype).reshape(count, 1, *shape)
         jacobian = (own * self.jacobian[None]).reshape(2 * count, *self.value.shape)
         return Jet(self.value, jacobian, self.laplacian)
+
+
+Operand = Any  # a jet or an array
 
 
 def coordinates(electrons: Float[Array, "electron 2"]) -> Jet:

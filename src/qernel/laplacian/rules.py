@@ -16,9 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from qernel.laplacian.jet import Jet
+from qernel.laplacian.jet import Jet, Operand
 
-Operand = Any  # a jet or an array
 Function = Callable[..., list]  # of arrays, one for each operand; returns arrays
 
 
@@ -138,30 +137,6 @@ def softmax(x: Jet) -> Jet:
     centred = x.jacobian - jnp.sum(p * x.jacobian, axis=-1, keepdims=True)
     bent = x.laplacian + jnp.sum(centred**2, axis=0)
     return Jet(p, p * centred, p * (bent - jnp.sum(p * bent, axis=-1, keepdims=True)), x.electron)
-
-
-def slogdet(x: Jet) -> list[Jet]:
-    """Sign and logarithm of determinants: d_k log det = tr(x^-1 d_k x), and
-
-    lap log det = tr(x^-1 lap x) - sum_k tr(d_k x x^-1 d_k x x^-1).
-    """
-    sign, logarithm = jnp.linalg.slogdet(x.value)
-    inverse = jnp.linalg.inv(x.value)
-    x = x.dense()
-    moved = jnp.einsum("k...ij,...jl->k...il", x.jacobian, inverse)
-    first = jnp.trace(moved, axis1=-2, axis2=-1)
-    squared = jnp.sum(moved * jnp.swapaxes(moved, -1, -2), axis=(0, -2, -1))
-    second = jnp.sum(jnp.swapaxes(inverse, -1, -2) * x.laplacian, axis=(-2, -1)) - squared
-    turn, bend = _imaginary(first), _imaginary(second)
-    return [
-        Jet(sign, sign * turn, sign * (bend + jnp.sum(turn**2, axis=0))),
-        Jet(logarithm, jnp.real(first), jnp.real(second)),
-    ]
-
-
-def _imaginary(x: Array) -> Array:
-    """i Im x."""
-    return lax.complex(jnp.zeros_like(x.real), x.imag) if jnp.iscomplexobj(x) else jnp.zeros_like(x)
 
 
 def _of_jets(function: Function, operands: Sequence[Operand]) -> tuple[Function, list[Jet]]:

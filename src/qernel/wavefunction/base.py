@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float, Inexact
 
 from qernel.hamiltonian.couplings import Couplings
-from qernel.wavefunction.operations import slogdet
 
 
 class LogPsi(NamedTuple):
@@ -29,11 +28,8 @@ class Wavefunction(eqx.Module):
         raise NotImplementedError
 
 
-def sum_of_determinants(
-    orbitals: Complex[Array, "determinant n n"] | Float[Array, "determinant n n"],
-) -> LogPsi:
-    """log of psi = sum_k det orbitals[k], by slogdet and a complex log-sum-exp."""
-    signs, logs = slogdet(orbitals)
+def sum_of_determinants(signs: Inexact[Array, " determinant"], logs: Float[Array, " determinant"]) -> LogPsi:
+    """log of psi = sum_k signs[k] e^logs[k], as `slogdet` returns them, by a complex log-sum-exp."""
     largest = jnp.max(logs)
     total = jnp.sum(signs * jnp.exp(logs - largest).astype(signs.dtype))
     # Not jnp.abs: the forward Laplacian of a complex one goes through a cast that JAX is about to forbid.

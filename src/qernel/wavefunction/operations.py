@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 _PREFIX, _ELEMENTWISE = "qernel_", "qernel_elementwise_"
 F = TypeVar("F", bound=Callable)
@@ -117,3 +117,22 @@ def slogdet(
     """Phase and logarithm of the modulus of determinants."""
     sign, logarithm = jnp.linalg.slogdet(x)
     return sign, logarithm
+
+
+@operation
+def orbital_determinants(
+    x: Float[Array, "electron width"],
+    weight: Float[Array, "part width determinant orbital"],
+    seed: Inexact[Array, "#determinant #electron #orbital"],
+    factor: Inexact[Array, "#determinant #electron #orbital"],
+) -> tuple[Inexact[Array, " determinant"], Float[Array, " determinant"]]:
+    """`slogdet` of the matrices factor_kij (seed_kij + w_kj . x_i)."""
+    return slogdet(factor * (seed + network_orbitals(x, weight)))
+
+
+def network_orbitals(
+    x: Float[Array, "electron width"], weight: Float[Array, "part width determinant orbital"]
+) -> Inexact[Array, "determinant electron orbital"]:
+    """w_kj . x_i; the weights' first axis holds real and imaginary parts (one entry: real orbitals)."""
+    parts = [jnp.einsum("id,dkj->kij", x, weight[part]) for part in range(len(weight))]
+    return jax.lax.complex(*parts) if len(parts) == 2 else parts[0]

@@ -8,12 +8,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Inexact, PRNGKeyArray
 
 from qernel.hamiltonian.bands import BlochOrbitals, bloch_orbitals, crystal_orbitals, lowest_fillings
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import MOIRE_RECIPROCAL, Supercell
 from qernel.wavefunction.linear import normal
+from qernel.wavefunction.operations import network_orbitals, orbital_determinants
 
 _SHELL = 2.01  # plane waves of the seeds, in units of the shortest moiré reciprocal vector
 
@@ -21,11 +22,38 @@ _SHELL = 2.01  # plane waves of the seeds, in units of the shortest moiré recip
 Seeds = tuple[BlochOrbitals, Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
-class FreeOrbitals(eqx.Module):
-    """Phi^k_ij = w^k_j . x_i, times the twist's Bloch factor; complex or real weights.
+class Orbitals(eqx.Module):
+    """Phi^k_ij = factor^k_ij (seed^k_ij + w^k_j . x_i), with a factor and a seed of each electron by itself.
 
-    The weights' last axis holds real and imaginary parts (one entry: real orbitals).
+    The weights' first axis holds real and imaginary parts (one entry: real orbitals).
     """
+
+    weight: eqx.AbstractVar[Float[Array, "part width determinant orbital"]]
+
+    def seed_and_factor(
+        self, electrons: Float[Array, "electron 2"], couplings: Couplings
+    ) -> tuple[
+        Inexact[Array, "#determinant #electron #orbital"], Inexact[Array, "#determinant #electron #orbital"]
+    ]:
+        """What the network's part is added to, and what the sum is multiplied with."""
+        raise NotImplementedError
+
+    def __call__(
+        self, x: Float[Array, "electron width"], electrons: Float[Array, "electron 2"], couplings: Couplings
+    ) -> Inexact[Array, "determinant electron orbital"]:
+        """The matrices Phi^k."""
+        seed, factor = self.seed_and_factor(electrons, couplings)
+        return factor * (seed + network_orbitals(x, self.weight))
+
+    def determinants(
+        self, x: Float[Array, "electron width"], electrons: Float[Array, "electron 2"], couplings: Couplings
+    ) -> tuple[Inexact[Array, " determinant"], Float[Array, " determinant"]]:
+        """Signs (phases) and logarithms of the matrices' determinants."""
+        return orbital_determinants(x, self.weight, *self.seed_and_factor(electrons, couplings))
+
+
+class FreeOrbitals(Orbitals):
+    """Phi^k_ij = w^k_j . x_i, times the twist's Bloch factor where the weights are complex."""
 
     weight: Float[Array, "part width determinant orbital"]
     supercell: Supercell = eqx.field(static=True)
@@ -45,27 +73,14 @@ class FreeOrbitals(eqx.Module):
         self.weight = normal(key, shape, 1 / math.sqrt(parts * width))
         self.supercell = supercell
 
-    def __call__(
-        self,
-        x: Float[Array, "electron width"],
-        electrons: Float[Array, "electron 2"],
-        couplings: Couplings,
-    ) -> Complex[Array, "determinant electron orbital"] | Float[Array, "determinant electron orbital"]:
-        network = self.network(x)
+    def seed_and_factor(self, electrons: Float[Array, "electron 2"], couplings: Couplings):
         if self.weight.shape[0] == 1:
-            return network
-        return network * _bloch_factor(electrons, self.supercell, couplings)[None, :, None]
-
-    def network(
-        self, x: Float[Array, "electron width"]
-    ) -> Complex[Array, "determinant electron orbital"] | Float[Array, "determinant electron orbital"]:
-        """w^k_j . x_i."""
-        if self.weight.shape[0] == 1:
-            return jnp.einsum("id,dkj->kij", x, self.weight[0])
-        return _complex_product(x, self.weight)
+            return jnp.zeros((1, 1, 1), electrons.dtype), jnp.ones((1, 1, 1), electrons.dtype)
+        factor = _bloch_factor(electrons, self.supercell, couplings)[None, :, None]
+        return jnp.zeros((1, 1, 1), factor.dtype), factor
 
 
-class BlochSeededOrbitals(eqx.Module):
+class BlochSeededOrbitals(Orbitals):
     """Phi^k_ij = e^{i (p^k_j + twist).r_i} [sum_g c^k_jg e^{i g.r_i} + w^k_j . x_i].
 
     Column j carries the crystal momentum p^k_j of a filled Bloch state of non-interacting electrons, and
@@ -107,12 +122,7 @@ class BlochSeededOrbitals(eqx.Module):
         self.waves = _as_tuple(bloch.waves)
         self.spins, self.supercell = spins, supercell
 
-    def __call__(
-        self,
-        x: Float[Array, "electron width"],
-        electrons: Float[Array, "electron 2"],
-        couplings: Couplings,
-    ) -> Complex[Array, "determinant electron orbital"]:
+    def seed_and_factor(self, electrons: Float[Array, "electron 2"], couplings: Couplings):
         dtype = electrons.dtype
         waves = jnp.asarray(np.array(self.waves) @ MOIRE_RECIPROCAL, dtype)
         angles = electrons @ waves.T
@@ -127,11 +137,7 @@ class BlochSeededOrbitals(eqx.Module):
         labels = np.array(self.momenta)
         phases = _bloch_factor(electrons, self.supercell, couplings, labels.reshape(-1, 2))
         phases = jnp.moveaxis(phases.reshape(len(electrons), *labels.shape[:2]), 1, 0)
-        return phases * (seed + self.network(x))
-
-    def network(self, x: Float[Array, "electron width"]) -> Complex[Array, "determinant electron orbital"]:
-        """w^k_j . x_i."""
-        return _complex_product(x, self.weight)
+        return seed, phases
 
     def _same_spin(self, dtype) -> Complex[Array, "electron orbital"]:
         up = np.arange(sum(self.spins)) < self.spins[0]
@@ -162,14 +168,6 @@ def crystal_seeds(
     moire, twist = float(couplings.moire), np.asarray(couplings.twist)
     crystal = crystal_orbitals(supercell, moire, float(couplings.phase), moire / 4, twist, shell)
     return crystal, iter([(np.arange(spins[0]), np.arange(spins[1]))])
-
-
-def _complex_product(
-    x: Float[Array, "electron width"], weight: Float[Array, "2 width determinant orbital"]
-) -> Complex[Array, "determinant electron orbital"]:
-    real = jnp.einsum("id,dkj->kij", x, weight[0])
-    imaginary = jnp.einsum("id,dkj->kij", x, weight[1])
-    return jax.lax.complex(real, imaginary)
 
 
 def _bloch_factor(electrons, supercell: Supercell, couplings: Couplings, labels=None):

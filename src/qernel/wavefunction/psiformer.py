@@ -69,7 +69,7 @@ class PsiFormer(Wavefunction):
         x = self.embed(self.features(electrons))
         for layer in self.layers:
             x = layer(x, embedding)
-        log_abs, phase = sum_of_determinants(self.orbitals(x, electrons, couplings))
+        log_abs, phase = sum_of_determinants(*self.orbitals.determinants(x, electrons, couplings))
         if self.jastrow is not None:
             log_abs = log_abs + self.jastrow(electrons, couplings)
         return LogPsi(log_abs, phase)

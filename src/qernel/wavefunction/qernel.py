@@ -69,7 +69,7 @@ class Qernel(Wavefunction):
 
     def __call__(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> LogPsi:
         x = self.stream(electrons, couplings)
-        log_abs, phase = sum_of_determinants(self.orbitals(x, electrons, couplings))
+        log_abs, phase = sum_of_determinants(*self.orbitals.determinants(x, electrons, couplings))
         if self.jastrow is not None:
             log_abs = log_abs + self.jastrow(electrons, couplings)
         return LogPsi(log_abs, phase)

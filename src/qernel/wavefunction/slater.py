@@ -32,4 +32,4 @@ class BlochDeterminant(Wavefunction):
 
     def __call__(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> LogPsi:
         nothing = jnp.zeros((electrons.shape[0], 0), electrons.dtype)
-        return sum_of_determinants(self.orbitals(nothing, electrons, couplings))
+        return sum_of_determinants(*self.orbitals.determinants(nothing, electrons, couplings))
