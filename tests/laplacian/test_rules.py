@@ -40,8 +40,9 @@ def wave(r):
     return lax.complex(jnp.cos(r[:, :1]), jnp.sin(r[:, :1]))
 
 
-def channels(x):
-    return jnp.concatenate([x, x[:, :1] ** 2], axis=1).reshape(ELECTRONS, 2, 1, 2)
+def channels(x, heads=1):
+    x = jnp.concatenate([x, x[:, :1] ** 2], axis=1).reshape(ELECTRONS, 2, 1, 2)
+    return x * jnp.arange(1.0, heads + 1)[:, None]
 
 
 FUNCTIONS = {
@@ -69,7 +70,10 @@ FUNCTIONS = {
     "softmax of each electron": lambda r: softmax(features(r)),
     "softmax over electrons": lambda r: softmax(features(r).T),
     "attention": lambda r: attend(
-        channels(mixed(r)), channels(features(r))[:, :, 0], channels(r @ WEIGHT)[:, :, 0]
+        channels(mixed(r), heads=2), channels(features(r))[:, :, 0], channels(r @ WEIGHT)[:, :, 0]
+    ),
+    "first attention": lambda r: attend(
+        channels(features(r), heads=3), channels(jnp.cos(features(r)))[:, :, 0], channels(r @ WEIGHT)[:, :, 0]
     ),
     "attention to constants": lambda r: attend(
         channels(mixed(r)), jnp.ones((ELECTRONS, 2, 2)), jnp.ones((ELECTRONS, 2, 2)) * SQUARE[:, :2, None]

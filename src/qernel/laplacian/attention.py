@@ -19,13 +19,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from qernel.laplacian.chunks import in_chunks
+from qernel.laplacian.first_attention import first_attention
 from qernel.laplacian.jet import Jet
 
-_CHUNK_ENTRIES = 25_000  # of the scores' derivatives: 400 kB in single precision for four walkers
+_CHUNK_ENTRIES = 20_000  # of the scores' derivatives: 320 kB in single precision for four walkers
 
 
 def attention(q: Jet, k: Jet, v: Jet) -> Jet:
     """Jets of `attend`: q (electron, group, head, channel), k and v (electron, group, channel)."""
+    if q.electron == k.electron == v.electron == 0:
+        return first_attention(q, k, v)
     q, k, v = q.dense(), k.dense(), v.dense()
     shape, channels = q.value.shape, q.value.shape[-1]
     keys, values = _by_group(k.value), _by_group(v.value)

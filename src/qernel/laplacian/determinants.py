@@ -73,7 +73,7 @@ def _one(
         moved = by_features(slope)
         columns = jnp.take_along_axis(moved, owner[:, None, None], axis=2)[:, :, 0]
         squared = squared + jnp.sum(moved * moved.mT) + 2 * jnp.sum(columns * row)
-        return squared, jnp.trace(moved, axis1=-2, axis2=-1)
+        return squared, jnp.sum(jnp.diagonal(moved, axis1=-2, axis2=-1), axis=-1)
 
     squared, first = in_chunks(step, jnp.sum(on_diagonal**2), (x.jacobian, owners, rows), _CHUNK_ROWS)
     return matrix, first + on_diagonal, jnp.sum(inverse.mT * bent) - squared
