@@ -9,7 +9,14 @@ from jax import lax
 from qernel.laplacian import forward_laplacian
 from qernel.laplacian.interpreter import _follow
 from qernel.laplacian.jet import coordinates
-from qernel.wavefunction.operations import attend, elementwise, linear_map, slogdet, softmax
+from qernel.wavefunction.operations import (
+    attend,
+    elementwise,
+    linear_map,
+    orbital_determinants,
+    slogdet,
+    softmax,
+)
 
 ELECTRONS = 4
 WEIGHT = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3)))
@@ -43,6 +50,27 @@ def wave(r):
 def channels(x, heads=1):
     x = jnp.concatenate([x, x[:, :1] ** 2], axis=1).reshape(ELECTRONS, 2, 1, 2)
     return x * jnp.arange(1.0, heads + 1)[:, None]
+
+
+def wide(x):
+    """Enough features for four independent orbitals."""
+    return jnp.concatenate([x, jnp.sin(2 * x)], axis=1)
+
+
+def columns(parts, width):
+    """Weights of two determinants: (part, width, determinant, orbital)."""
+    return jnp.asarray(np.random.default_rng(3).normal(size=(parts, width, 2, ELECTRONS)))
+
+
+def seeds(x, parts=2):
+    """Of such a function of electrons, (determinant, electron, orbital)."""
+    each = [jnp.einsum("ic,ckj->kij", x, part) for part in columns(parts, 3) + 0.5]
+    return lax.complex(*each) if parts == 2 else each[0]
+
+
+def factors(r):
+    size = jnp.exp(0.1 * r[None, :, 1:] ** 2)
+    return lax.complex(size * jnp.cos(r[None, :, :1]), size * jnp.sin(r[None, :, :1]))
 
 
 FUNCTIONS = {
@@ -81,6 +109,27 @@ FUNCTIONS = {
     "determinant": lambda r: slogdet(mixed(r) @ features(r).T + SQUARE)[1],
     "size of a complex determinant": lambda r: slogdet(complex_matrix(r))[1],
     "sign of a complex determinant": lambda r: slogdet(complex_matrix(r))[0],
+    "orbitals' determinants": lambda r: orbital_determinants(
+        mixed(r), columns(2, 3), seeds(features(r)), factors(r)
+    ),
+    "of wide features": lambda r: orbital_determinants(
+        jnp.tile(wide(mixed(r)), 2) ** 2, columns(2, 12), seeds(features(r)), factors(r)
+    ),
+    "of features of one electron": lambda r: orbital_determinants(
+        wide(features(r)), columns(2, 6), seeds(features(r))[:1, :, :1], factors(r)
+    ),
+    "of real orbitals": lambda r: orbital_determinants(
+        wide(mixed(r)), columns(1, 6), jnp.zeros((1, 1, 1)), jnp.ones((1, 1, 1))
+    ),
+    "of seeds alone": lambda r: orbital_determinants(
+        wide(SQUARE[:, :3]), columns(1, 6), seeds(features(r), parts=1), jnp.ones((1, 1, 1))
+    ),
+    "of seeds that know all electrons": lambda r: orbital_determinants(
+        wide(features(r)), columns(2, 6), seeds(mixed(r)), factors(r)
+    ),
+    "of weights that know the electrons": lambda r: orbital_determinants(
+        wide(features(r)), columns(1, 6) * jnp.sum(r**2), jnp.zeros((1, 1, 1)), jnp.ones((1, 1, 1))
+    ),
     "complex products": lambda r: (complex_matrix(r) * wave(r)).imag,
     "determinant without a rule": lambda r: jnp.linalg.slogdet(mixed(r) @ features(r).T + SQUARE)[1],
     "attention over a batch": lambda r: jax.vmap(attend, in_axes=(3, None, 1))(
@@ -105,20 +154,27 @@ def test_value_jacobian_and_laplacian(name):
     function, r = FUNCTIONS[name], electrons()
 
     def flat(x):
-        return function(x.reshape(r.shape))
+        return jax.tree.leaves(function(x.reshape(r.shape)))
 
-    (jet,) = forward_laplacian(function, r)
-    gradient = jax.jacfwd(flat)(r.ravel())
-    hessian = jax.jacfwd(jax.jacfwd(flat))(r.ravel())
-    np.testing.assert_allclose(jet.value, function(r), rtol=0, atol=1e-14)
-    np.testing.assert_allclose(jet.jacobian, np.moveaxis(gradient, -1, 0), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(jet.laplacian, np.trace(hessian, axis1=-2, axis2=-1), rtol=0, atol=1e-11)
+    jets = forward_laplacian(function, r)
+    gradients = jax.jacfwd(flat)(r.ravel())
+    hessians = jax.jacfwd(jax.jacfwd(flat))(r.ravel())
+    for jet, value, gradient, hessian in zip(jets, flat(r), gradients, hessians, strict=True):
+        np.testing.assert_allclose(jet.value, value, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(jet.jacobian, np.moveaxis(gradient, -1, 0), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(jet.laplacian, np.trace(hessian, axis1=-2, axis2=-1), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("chunk", [1, 50, 10**6])
 def test_attention_does_not_depend_on_how_coordinates_are_taken_together(chunk, monkeypatch):
     monkeypatch.setattr("qernel.laplacian.attention._CHUNK_ENTRIES", chunk)
     test_value_jacobian_and_laplacian("attention")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_determinants_do_not_depend_on_how_coordinates_are_taken_together(rows, monkeypatch):
+    monkeypatch.setattr("qernel.laplacian.determinants._CHUNK_ROWS", rows)
+    test_value_jacobian_and_laplacian("orbitals' determinants")
 
 
 def test_linear_map_which_has_a_gradient_of_its_own():

@@ -32,16 +32,15 @@ def first_attention(q: Jet, k: Jet, v: Jet) -> Jet:
     same = jnp.eye(len(q.value), dtype=p.dtype)
     jacobian = _jacobian(p, x, t, v, mixed, same)
 
-    scores = jnp.einsum("igrc,jgc->grij", q.laplacian, k.value) + jnp.einsum(
-        "igrc,jgc->grij", q.value, k.laplacian
-    )
-    scores += 2 * same * jnp.einsum("aigrc,aigc->gri", q.jacobian, k.jacobian)[..., None]
+    bent = 2 * same * jnp.einsum("aigrc,aigc->gri", q.jacobian, k.jacobian)[..., None]
+    bent += jnp.einsum("igrc,jgc->grij", q.laplacian, k.value)
+    bent += jnp.einsum("igrc,jgc->grij", q.value, k.laplacian)
     own = jnp.sum(same * t, axis=-1, keepdims=True) * (same - jnp.sum(same * p, axis=-1, keepdims=True))
     squares = x**2 + 2 * x * own + t**2 * (1 - 2 * p) + jnp.sum((t * p) ** 2, axis=-1, keepdims=True)
-    bent = scores + jnp.sum(squares, axis=0)
-    bent = p * (bent - jnp.sum(p * bent, axis=-1, keepdims=True))
+    bent += jnp.sum(squares, axis=0)
+    turned = p * (bent - jnp.sum(p * bent, axis=-1, keepdims=True))
     crossed = jnp.einsum("agrij,ajgc->igrc", p * (same * x + t * (1 - p)), v.jacobian)
-    laplacian = jnp.einsum("grij,jgc->igrc", bent, v.value) + jnp.einsum("grij,jgc->igrc", p, v.laplacian)
+    laplacian = jnp.einsum("grij,jgc->igrc", turned, v.value) + jnp.einsum("grij,jgc->igrc", p, v.laplacian)
     return Jet(mixed, jacobian, laplacian + 2 * crossed)
 
 
