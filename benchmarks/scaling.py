@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--electrons", type=int, nargs="+", default=[6, 18, 54, 150])
     parser.add_argument("--walkers", type=int, default=4)
-    parser.add_argument("--microbatch", type=int, default=2)
+    parser.add_argument("--microbatch", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0, help="for each number of electrons")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
