@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from qernel.hamiltonian.couplings import Couplings
-from qernel.laplacian import kinetic_energy
+from qernel.laplacian import forward_laplacian, kinetic_energy
+from qernel.laplacian.interpreter import _WHOLE
+from qernel.laplacian.second_opinion import folx_laplacian
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
 
@@ -54,8 +56,37 @@ def test_forward_laplacian_is_the_trace_of_the_hessian(ansatz):
         assert np.all(abs(expected.imag) > 1e-3)  # the imaginary part is tested too
 
 
+@pytest.mark.parametrize("name", ["qernel", "psiformer"])
+def test_two_layers_against_hessians_and_folx(name, tiny, generic, scattered):
+    # From the second layer on queries, keys and values know all electrons.
+    model, hamiltonian = generic(tiny(f"ansatz={name}", "layers=2"))
+    couplings, electrons = hamiltonian.family.couplings(jnp.array([1.2])), scattered(hamiltonian, 2)
+    expected = by_hessian(model, couplings, electrons)
+    np.testing.assert_allclose(
+        forward(model, couplings, electrons), expected, rtol=0, atol=1e-10 * abs(expected).max()
+    )
+    ours = forward_laplacian(lambda r: model(r, couplings), electrons[0])
+    folx = folx_laplacian(lambda r: model(r, couplings), electrons[0])
+    for jet, other in zip(ours, folx, strict=True):
+        np.testing.assert_allclose(jet.jacobian, other.jacobian, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(jet.laplacian, other.laplacian, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("ansatz", SOME, indirect=True)
+def test_every_ansatz_takes_the_rules_made_for_it(ansatz, monkeypatch):
+    """No ansatz falls back to slower rules, nor makes dense what electrons know of themselves."""
+
+    def refuse(*_arguments):
+        raise AssertionError("a slower rule than there is")
+
+    monkeypatch.setitem(_WHOLE, "slogdet", refuse)
+    monkeypatch.setattr("qernel.laplacian.attention.in_chunks", refuse)  # one layer: the first attention only
+    monkeypatch.setattr("qernel.laplacian.rules.contraction", refuse)
+    forward_laplacian(lambda r: ansatz.model(r, ansatz.couplings), ansatz.electrons[0])
+
+
 def test_single_precision_loses_four_digits_at_most(tiny, generic, scattered):
-    model, hamiltonian = generic(tiny())
+    model, hamiltonian = generic(tiny("layers=2"))
     couplings, electrons = hamiltonian.family.couplings(jnp.array([1.2])), scattered(hamiltonian, 8)
     exact = forward(model, couplings, electrons)
     single = jax.tree.map(lambda x: x.astype(jnp.float32), (model, couplings, electrons))

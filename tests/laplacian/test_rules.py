@@ -165,7 +165,7 @@ def test_value_jacobian_and_laplacian(name):
         np.testing.assert_allclose(jet.laplacian, np.trace(hessian, axis1=-2, axis2=-1), rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("chunk", [1, 50, 10**6])
+@pytest.mark.parametrize("chunk", [1, 130, 200, 10**6])  # 1, 2, 3 rows and all 8 of 64 entries each
 def test_attention_does_not_depend_on_how_coordinates_are_taken_together(chunk, monkeypatch):
     monkeypatch.setattr("qernel.laplacian.attention._CHUNK_ENTRIES", chunk)
     test_value_jacobian_and_laplacian("attention")
@@ -192,9 +192,25 @@ def test_electrons_stay_apart_until_they_are_mixed():
     assert all_of_them.jacobian.shape == (2 * ELECTRONS, ELECTRONS, 3)
 
 
-def test_batches():
+@pytest.mark.parametrize(
+    "name", ["attention", "first attention", "orbitals' determinants", "of wide features"]
+)
+def test_batches(name, monkeypatch):
+    monkeypatch.setattr("qernel.laplacian.attention._CHUNK_ENTRIES", 130)
+    monkeypatch.setattr("qernel.laplacian.determinants._CHUNK_ROWS", 3)
     r = jnp.stack([electrons(), 0.5 * electrons()])
-    together = jax.vmap(lambda r: forward_laplacian(FUNCTIONS["attention"], r)[0].laplacian)(r)
-    for each, expected in zip(r, together, strict=True):
-        (jet,) = forward_laplacian(FUNCTIONS["attention"], each)
-        np.testing.assert_allclose(jet.laplacian, expected, rtol=0, atol=1e-12)
+    together = jax.vmap(lambda r: [x.laplacian for x in forward_laplacian(FUNCTIONS[name], r)])(r)
+    for walker, each in enumerate(r):
+        for jet, expected in zip(forward_laplacian(FUNCTIONS[name], each), together, strict=True):
+            np.testing.assert_allclose(jet.laplacian, expected[walker], rtol=0, atol=1e-12)
+
+
+def test_features_of_some_electrons_only():
+    def determinants(r):
+        x = wide(mixed(r))[:2]
+        return orbital_determinants(x, columns(1, 6)[..., :2], jnp.zeros((1, 1, 1)), jnp.ones((1, 1, 1)))[1]
+
+    r = electrons()
+    (jet,) = forward_laplacian(determinants, r)
+    hessian = jax.jacfwd(jax.jacfwd(lambda x: determinants(x.reshape(r.shape))))(r.ravel())
+    np.testing.assert_allclose(jet.laplacian, np.trace(hessian, axis1=-2, axis2=-1), rtol=0, atol=1e-11)

@@ -21,7 +21,6 @@ from qernel.training.loop import initial_state
 from qernel.training.step import couplings_of, make_optimization, make_sampling
 from qernel.wavefunction.base import LogPsi, Wavefunction
 from qernel.wavefunction.linear import Linear
-from qernel.wavefunction.operations import network_orbitals
 from qernel.wavefunction.orbitals import FreeOrbitals
 
 DAMPING, UNBOUNDED, WALKERS = 1e-3, 1e30, 40
@@ -40,7 +39,7 @@ class Toy(Wavefunction):
         if isinstance(self.map, Linear):
             y = self.map(x)[0]
         else:
-            network = network_orbitals(x, self.map.weight).reshape(-1)
+            network = self.map.network(x).reshape(-1)
             y = jnp.concatenate([network.real, network.imag])
         return LogPsi(y @ jnp.asarray(LOG_ABS), self.phase * (y @ jnp.asarray(PHASE)))
 

@@ -43,9 +43,8 @@ def attention(q: Jet, k: Jet, v: Jet) -> Jet:
         centred = _beside(dq, queries) @ _beside(keys, dk).mT - mean
         moved, crossed = jnp.split((p * centred) @ _beside(values, dv), [channels], axis=-1)
         bent = jnp.sum(centred**2, axis=0) + 2 * jnp.sum(dq @ dk.mT, axis=0)
-        return jax.tree.map(jnp.add, sums, (bent, jnp.sum(crossed, axis=0))), _by_electron(
-            moved + mixed, shape
-        )
+        sums = jax.tree.map(jnp.add, sums, (bent, jnp.sum(crossed, axis=0)))
+        return sums, _by_electron(moved + mixed, shape)
 
     start = (jnp.zeros_like(p), jnp.zeros_like(queries))
     (bent, crossed), jacobian = in_chunks(

@@ -1,4 +1,4 @@
-"""The forward Laplacian of determinants: of any matrices, and of generalized orbitals without their Jacobian.
+"""The forward Laplacian of determinants: of any matrices, and of orbitals a few coordinates at a time.
 
 With the inverse X^-1 and M_m = d_m X X^-1 for each coordinate m,
 
@@ -12,7 +12,8 @@ from jax import lax
 from jaxtyping import Array, Float, Inexact
 
 from qernel.laplacian.chunks import in_chunks
-from qernel.laplacian.jet import Jet, Operand
+from qernel.laplacian.jet import Jet, Operand, constant
+from qernel.wavefunction.operations import as_complex
 
 _CHUNK_ROWS = 36  # fewer would read the response of M to the features, n x width x n, too often
 
@@ -30,33 +31,32 @@ def slogdet(x: Jet) -> list[Jet]:
 def orbital_determinants(x: Operand, weight: Operand, seed: Operand, factor: Operand) -> list[Jet] | None:
     """`slogdet` of factor_kij (seed_kij + w_kj . x_i), one determinant after the other.
 
-    None where weights are no constants, or seeds and factors depend on more than their own electron i.
+    None where weights are no constants, seeds and factors depend on more than their own electron i, or
+    features are not those of all electrons.
     """
-    if isinstance(weight, Jet) or any(
-        isinstance(each, Jet) and each.electron != 1 for each in (seed, factor)
-    ):
+    local = all(not isinstance(each, Jet) or each.electron == 1 for each in (seed, factor))
+    if isinstance(weight, Jet) or not local:
         return None
-    if isinstance(x, Jet):
-        x = x.dense()
-    else:
-        x = Jet(x, jnp.zeros((2 * len(x), *x.shape), x.dtype), jnp.zeros_like(x))
-    shape = (weight.shape[2], *2 * x.value.shape[:1])
-    seeds, factors = _local(seed, shape), _local(factor, shape)
-    matrices, first, second = lax.map(
-        lambda each: _one(x, *each), (jnp.moveaxis(weight, 2, 0), seeds, factors)
-    )
+    x = x.dense() if isinstance(x, Jet) else constant(x, 2 * len(x))
+    count = len(x.value)
+    if len(x.jacobian) != 2 * count:
+        return None
+    shape = (weight.shape[2], count, count)
+    each = (jnp.moveaxis(weight, 2, 0), _by_determinant(seed, shape), _by_determinant(factor, shape))
+    matrices, first, second = lax.map(lambda inputs: _determinant(x, *inputs), each)
     return _sign_and_logarithm(matrices, first.T, second)
 
 
-def _one(
+def _determinant(
     x: Jet, weight: Float[Array, "part width orbital"], seed: Jet, factor: Jet
 ) -> tuple[Inexact[Array, "n n"], Inexact[Array, " row"], Inexact[Array, ""]]:
     """One determinant's matrix X, tr M_m by coordinate m, and lap log det X.
 
-    M_m is what the features do, and, in the row of the electron that m belongs to, its seed and factor.
+    M_m = F_m + e_o r_m^T is what the features do, and, in the row of the electron o that m belongs to, its
+    seed and factor: tr M_m^2 = tr F_m^2 + 2 sum_i (F_m)_io (r_m)_i + (r_m)_o^2.
     """
     bare = seed.value + _network(x.value, weight)
-    slope = seed.jacobian + _network(x.own(0), weight)
+    slope = seed.jacobian + _network(x.own(0), weight)  # in the electron's own coordinates
     matrix = factor.value * bare
     inverse = jnp.linalg.inv(matrix)
     bent = factor.value * (seed.laplacian + _network(x.laplacian, weight)) + factor.laplacian * bare
@@ -69,8 +69,8 @@ def _one(
     by_features = _by_features(weight, factor.value, inverse)
 
     def step(squared, chunk):
-        slope, owner, row = chunk
-        moved = by_features(slope)
+        dx, owner, row = chunk
+        moved = by_features(dx)
         columns = jnp.take_along_axis(moved, owner[:, None, None], axis=2)[:, :, 0]
         squared = squared + jnp.sum(moved * moved.mT) + 2 * jnp.sum(columns * row)
         return squared, jnp.sum(jnp.diagonal(moved, axis1=-2, axis2=-1), axis=-1)
@@ -90,28 +90,25 @@ def _by_features(
     """
     width, electrons = weight.shape[1], len(factor)
     if 2 * electrons <= width:
-        return lambda slope: (factor * _network(slope, weight)) @ inverse
-    response = (factor[:, None, :] * _complex(weight)) @ inverse
+        return lambda dx: (factor * _network(dx, weight)) @ inverse
+    response = (factor[:, None, :] * as_complex(weight)) @ inverse
     parts = jnp.concatenate([response.real, response.imag] if len(weight) == 2 else [response], axis=-1)
-    return lambda slope: _complex(
-        jnp.stack(jnp.split(jnp.einsum("mic,icl->mil", slope, parts), len(weight), axis=-1))
-    )
+    return lambda dx: as_complex(jnp.split(jnp.einsum("mic,icl->mil", dx, parts), len(weight), axis=-1))
 
 
 def _network(
     x: Float[Array, "*left width"], weight: Float[Array, "part width orbital"]
 ) -> Inexact[Array, "*left orbital"]:
-    return _complex(jnp.stack([x @ part for part in weight]))
+    return as_complex([x @ part for part in weight])
 
 
-def _complex(parts: Float[Array, "part ..."]) -> Inexact[Array, "..."]:
-    return lax.complex(parts[0], parts[1]) if len(parts) == 2 else parts[0]
+def _by_determinant(x: Operand, shape: tuple[int, int, int]) -> Jet:
+    """Seeds or factors for each determinant in turn: all parts lead with the axis of determinants.
 
-
-def _local(x: Operand, shape: tuple[int, int, int]) -> Jet:
-    """The same with an axis of determinants in front, of derivatives in an electron's own coordinates."""
-    if not isinstance(x, Jet):
-        x = Jet(x, jnp.zeros((2, *x.shape), x.dtype), jnp.zeros_like(x))
+    The Jacobian's two rows are derivatives in electron i's own coordinates, as where `Jet.electron` is set,
+    which would not pass through the loop over determinants.
+    """
+    x = x if isinstance(x, Jet) else constant(x, 2)
     jacobian = jnp.broadcast_to(x.jacobian, (2, *shape))
     return Jet(
         jnp.broadcast_to(x.value, shape), jnp.swapaxes(jacobian, 0, 1), jnp.broadcast_to(x.laplacian, shape)

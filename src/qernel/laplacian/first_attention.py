@@ -1,15 +1,15 @@
 """The forward Laplacian of the first attention, whose queries, keys and values know one electron each.
 
-Moving electron e by its coordinate a changes row e of the scores, by x_ej = d q_e.k_j / sqrt(d), and their
-column e, by t_ie = q_i.d k_e / sqrt(d). Means over p = softmax(s) taken off, what is left is
+Moving electron e by its coordinate a changes row e of the scores, by d q_e.k_j / sqrt(d), and their column e,
+by t_ie = q_i.d k_e / sqrt(d). With the means over p = softmax(s) taken off, and
+x_ij = d q_i.(k_j - <k>_i) / sqrt(d),
 
-    c_ij = delta_ie (x_ij - <x>_i) + t_ie (delta_je - p_ie),
+    c_ij = delta_ie x_ij + t_ie (delta_je - p_ie),
 
-so that sums over all coordinates (see `attention`) are sums over N^2 pairs, not N^3:
+so that sums over all coordinates (see `attention`) are sums over N^2 pairs, not N^3 triples:
 
-    d_e m_i = delta_ie sum_j p_ij (x_ij - <x>_i) v_j + p_ie [t_ie (v_e - m_i) + d v_e],
-    sum_e c_ij^2 = (x_ij - <x>_i)^2 + 2 (x_ij - <x>_i) t_ii (delta_ij - p_ii)
-                   + t_ij^2 (1 - 2 p_ij) + sum_e t_ie^2 p_ie^2.
+    d_e m_i = delta_ie sum_j p_ij x_ij v_j + p_ie [t_ie (v_e - m_i) + d v_e],
+    sum_e c_ij^2 = x_ij^2 + 2 x_ij t_ii (delta_ij - p_ii) + t_ij^2 (1 - 2 p_ij) + sum_e t_ie^2 p_ie^2.
 """
 
 import math
@@ -35,8 +35,13 @@ def first_attention(q: Jet, k: Jet, v: Jet) -> Jet:
     bent = 2 * same * jnp.einsum("aigrc,aigc->gri", q.jacobian, k.jacobian)[..., None]
     bent += jnp.einsum("igrc,jgc->grij", q.laplacian, k.value)
     bent += jnp.einsum("igrc,jgc->grij", q.value, k.laplacian)
-    own = jnp.sum(same * t, axis=-1, keepdims=True) * (same - jnp.sum(same * p, axis=-1, keepdims=True))
-    squares = x**2 + 2 * x * own + t**2 * (1 - 2 * p) + jnp.sum((t * p) ** 2, axis=-1, keepdims=True)
+    own_t, own_p = (jnp.sum(same * each, axis=-1, keepdims=True) for each in (t, p))
+    squares = (
+        x**2
+        + 2 * x * own_t * (same - own_p)
+        + t**2 * (1 - 2 * p)
+        + jnp.sum((t * p) ** 2, axis=-1, keepdims=True)
+    )
     bent += jnp.sum(squares, axis=0)
     turned = p * (bent - jnp.sum(p * bent, axis=-1, keepdims=True))
     crossed = jnp.einsum("agrij,ajgc->igrc", p * (same * x + t * (1 - p)), v.jacobian)
@@ -46,11 +51,10 @@ def first_attention(q: Jet, k: Jet, v: Jet) -> Jet:
 
 def _jacobian(p, x, t, v: Jet, mixed, same):
     """d_e m_i, (2 N, electron, group, head, channel)."""
-    weight, slope = jnp.moveaxis(p, -1, 0), jnp.moveaxis(t, -1, 0)  # of electron e: (e, ..., i)
-    weight = jnp.moveaxis(weight, -1, 1)[:, None, ..., None]  # (e, 1, i, g, r, 1)
-    slope = jnp.moveaxis(slope, -1, 2)[..., None]  # (e, a, i, g, r, 1)
+    row = jnp.swapaxes(jnp.einsum("agrij,jgc->aigrc", p * x, v.value), 0, 1)[:, :, None]  # (e, a, 1, g, r, c)
+    p = jnp.moveaxis(p, (-1, -2), (0, 1))[:, None, ..., None]  # (e, 1, i, g, r, 1)
+    t = jnp.moveaxis(t, (-1, -2), (0, 2))[..., None]  # (e, a, i, g, r, 1)
     value = v.value[:, None, None, :, None, :]  # (e, 1, 1, g, 1, c)
-    moved = jnp.swapaxes(v.jacobian, 0, 1)[:, :, None, :, None, :]  # (e, a, 1, g, 1, c)
-    own = jnp.swapaxes(jnp.einsum("agrij,jgc->aigrc", p * x, v.value), 0, 1)[:, :, None]  # (e, a, 1, g, r, c)
-    full = weight * (slope * (value - mixed) + moved) + same[:, None, :, None, None, None] * own
+    slope = jnp.swapaxes(v.jacobian, 0, 1)[:, :, None, :, None, :]  # (e, a, 1, g, 1, c)
+    full = p * (t * (value - mixed) + slope) + same[:, None, :, None, None, None] * row
     return full.reshape(-1, *mixed.shape)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from qernel.laplacian import rules
 from qernel.laplacian.attention import attention
 from qernel.laplacian.determinants import orbital_determinants, slogdet
-from qernel.laplacian.jet import Jet, Operand, coordinates
+from qernel.laplacian.jet import Jet, Operand, constant, coordinates
 from qernel.laplacian.locality import surviving_axis
 from qernel.laplacian.rules import Function
 from qernel.wavefunction.operations import is_elementwise, name_of
@@ -37,10 +37,7 @@ def forward_laplacian(
 
 
 def _as_jet(x: Operand, size: int) -> Jet:
-    """`x`, or a constant as a jet whose derivatives in `size` coordinates vanish."""
-    if isinstance(x, Jet):
-        return x
-    return Jet(x, jnp.zeros((size, *x.shape), x.dtype), jnp.zeros_like(x))
+    return x if isinstance(x, Jet) else constant(x, size)
 
 
 def _all_jets(operands: Sequence[Operand]) -> list[Jet]:

@@ -47,6 +47,11 @@ class Jet(NamedTuple):
 Operand = Any  # a jet or an array
 
 
+def constant(x: Array, rows: int) -> Jet:
+    """What does not depend on the coordinates, as a jet whose Jacobian has so many rows of zeros."""
+    return Jet(x, jnp.zeros((rows, *x.shape), x.dtype), jnp.zeros_like(x))
+
+
 def coordinates(electrons: Float[Array, "electron 2"]) -> Jet:
     """The electrons' coordinates as functions of themselves."""
     unit = jnp.broadcast_to(jnp.eye(2, dtype=electrons.dtype)[:, None, :], (2, *electrons.shape))

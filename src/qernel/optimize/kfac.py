@@ -31,7 +31,8 @@ from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.wavefunction.base import Wavefunction
 from qernel.wavefunction.linear import Linear
-from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals
+from qernel.wavefunction.operations import as_complex, slogdet
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals, Orbitals
 
 with warnings.catch_warnings():  # of its own and its dependencies' deprecations
     warnings.simplefilter("ignore")
@@ -154,22 +155,24 @@ class _Linear(Linear):
         return kfac_jax.register_dense(y, x, self.weight, self.bias, variant=variant)
 
 
-class _FreeOrbitals(FreeOrbitals):
+class _TaggedOrbitals(Orbitals):
+    """The network's part of the orbitals is one linear map to real and imaginary parts of all of them."""
+
     def network(self, x):
-        return _tagged_orbitals(x, self.weight)
+        parts, _, determinants, orbitals = self.weight.shape
+        y = kfac_jax.register_dense(x @ _as_matrix(self.weight), x, self.weight, variant="orbitals")
+        return as_complex(jnp.transpose(y.reshape(-1, parts, determinants, orbitals), (1, 2, 0, 3)))
+
+    def determinants(self, x, electrons, couplings):
+        return slogdet(self(x, electrons, couplings))
 
 
-class _BlochSeededOrbitals(BlochSeededOrbitals):
-    def network(self, x):
-        return _tagged_orbitals(x, self.weight)
+class _FreeOrbitals(_TaggedOrbitals, FreeOrbitals):
+    pass
 
 
-def _tagged_orbitals(x, weight):
-    """The network's part of the orbitals, as one linear map to real and imaginary parts of all of them."""
-    parts, _, determinants, orbitals = weight.shape
-    y = kfac_jax.register_dense(x @ _as_matrix(weight), x, weight, variant="orbitals")
-    y = jnp.transpose(y.reshape(-1, parts, determinants, orbitals), (1, 2, 0, 3))
-    return y[0] if parts == 1 else jax.lax.complex(y[0], y[1])
+class _BlochSeededOrbitals(_TaggedOrbitals, BlochSeededOrbitals):
+    pass
 
 
 def _as_matrix(weight: Float[Array, "part width determinant orbital"]) -> Float[Array, "width output"]:

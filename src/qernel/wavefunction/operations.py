@@ -6,7 +6,7 @@ The forward Laplacian knows these functions by the names they are compiled under
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import jax
@@ -134,5 +134,11 @@ def network_orbitals(
     x: Float[Array, "electron width"], weight: Float[Array, "part width determinant orbital"]
 ) -> Inexact[Array, "determinant electron orbital"]:
     """w_kj . x_i; the weights' first axis holds real and imaginary parts (one entry: real orbitals)."""
-    parts = [jnp.einsum("id,dkj->kij", x, weight[part]) for part in range(len(weight))]
-    return jax.lax.complex(*parts) if len(parts) == 2 else parts[0]
+    return as_complex([jnp.einsum("id,dkj->kij", x, weight[part]) for part in range(len(weight))])
+
+
+def as_complex(
+    parts: Sequence[Float[Array, "*shape"]] | Float[Array, "part ..."],
+) -> Inexact[Array, "..."]:
+    """Real and imaginary parts as one complex array, or the only part."""
+    return jax.lax.complex(parts[0], parts[1]) if len(parts) == 2 else parts[0]

@@ -43,7 +43,11 @@ class Orbitals(eqx.Module):
     ) -> Inexact[Array, "determinant electron orbital"]:
         """The matrices Phi^k."""
         seed, factor = self.seed_and_factor(electrons, couplings)
-        return factor * (seed + network_orbitals(x, self.weight))
+        return factor * (seed + self.network(x))
+
+    def network(self, x: Float[Array, "electron width"]) -> Inexact[Array, "determinant electron orbital"]:
+        """w^k_j . x_i."""
+        return network_orbitals(x, self.weight)
 
     def determinants(
         self, x: Float[Array, "electron width"], electrons: Float[Array, "electron 2"], couplings: Couplings
