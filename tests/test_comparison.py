@@ -5,7 +5,7 @@ import pytest
 import xarray
 
 from qernel.cli import main
-from qernel.comparison import compare, crossings, envelope, momentum
+from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
 from qernel.measurement import Effort
 from qernel.runs import Run
@@ -50,29 +50,6 @@ def test_models_with_other_numbers_of_experts_have_an_envelope():
     data = envelope({"a": one, "b": two})
     np.testing.assert_array_equal(data["energy"], [0.0, 0.9, 1.5])
     assert "expert_weight" not in data
-
-
-def test_straight_lines_cross_where_they_do():
-    depth = np.linspace(0.8, 1.4, 4)  # 0.8, 1.0, 1.2, 1.4
-    flat, falling = np.zeros(4), 3.0 * (1.05 - depth)
-    (found,) = crossings(compare({"flat": sweep_of(flat, 0.01), "falling": sweep_of(falling, 0.02)}))
-    assert (found.before, found.after) == ("flat", "falling")
-    assert found.value == pytest.approx(1.05, abs=1e-12)
-
-
-def test_the_error_of_a_crossing_is_its_scatter():
-    depth = np.linspace(0.8, 1.4, 4)
-    random = np.random.default_rng(0)
-    found = []
-    for _ in range(2000):
-        flat, falling = 0.01 * random.normal(size=4), 3 * (1.09 - depth) + 0.02 * random.normal(size=4)
-        found += crossings(compare({"a": sweep_of(flat, 0.01), "b": sweep_of(falling, 0.02)}))
-    assert len(found) == 2000
-    assert np.std([each.value for each in found]) == pytest.approx(found[0].error, rel=0.06)
-
-
-def test_models_that_do_not_cross():
-    assert crossings(compare({"a": sweep_of([0.0, 0.0], 0.1), "b": sweep_of([1.0, 1.0], 0.1)})) == []
 
 
 def test_a_model_has_a_momentum_where_one_sector_holds_it_everywhere():

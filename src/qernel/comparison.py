@@ -6,21 +6,11 @@ is a transition of the first order.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-import numpy as np
 import xarray
 
 from qernel.config import UserError
-
-
-class Crossing(NamedTuple):
-    """The lowest model changes from `before` to `after` where the parameter has this value."""
-
-    before: str
-    after: str
-    value: float
-    error: float  # statistical, of a straight line between two contexts
+from qernel.crossing import Crossing, crossings
 
 
 def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
@@ -83,21 +73,3 @@ def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:
     least = weight.min([dim for dim in weight.dims if dim != "sector"])
     best = least.isel(sector=int(least.argmax("sector")))
     return (int(best["sector_1"]), int(best["sector_2"])) if float(best) > 0.95 else None
-
-
-def crossings(data: xarray.Dataset) -> list[Crossing]:
-    """Where the lowest model changes along the one parameter of a comparison."""
-    (dim,) = data["lowest"].dims
-    x, names = data[dim].values, data["lowest"].values
-    found = []
-    for i in np.flatnonzero(names[1:] != names[:-1]):
-        before, after = str(names[i]), str(names[i + 1])
-        pair = data.isel({dim: [i, i + 1]})
-        gap = (pair["energy"].sel(model=after) - pair["energy"].sel(model=before)).values
-        error = np.hypot(*(pair["energy_error"].sel(model=name).values for name in (before, after)))
-        width = x[i + 1] - x[i]
-        share = gap[0] / (gap[0] - gap[1])
-        # d share / d gap_0 = -gap_1 / (gap_0 - gap_1)^2, d share / d gap_1 = gap_0 / (gap_0 - gap_1)^2
-        slope = np.hypot(gap[1] * error[0], gap[0] * error[1]) / (gap[0] - gap[1]) ** 2
-        found.append(Crossing(before, after, float(x[i] + width * share), float(width * slope)))
-    return found

@@ -7,8 +7,9 @@ import pytest
 import xarray
 
 from qernel.cli import main
-from qernel.comparison import compare, crossings, envelope
+from qernel.comparison import compare, envelope
 from qernel.config import load_config
+from qernel.crossing import crossings
 from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort

@@ -11,8 +11,9 @@ from qernel.cli.arguments import checked, parse_ranges
 from qernel.cli.notes import note_flags, note_outside
 from qernel.cli.opening import open_run
 from qernel.cli.processes import Processes
-from qernel.comparison import compare, crossings, envelope, momentum
+from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
+from qernel.crossing import crossings
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort

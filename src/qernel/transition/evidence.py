@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
-from qernel.comparison import Crossing
+from qernel.crossing import Crossing
 from qernel.transition.decision import Break, Interval, locate
 from qernel.transition.peak import Peak, locate_peak
 

@@ -1,0 +1,97 @@
+"""Where the energies of two models cross, and how sure that is."""
+
+import numpy as np
+import pytest
+import xarray
+
+from qernel.crossing import crossings
+
+DEPTH = np.linspace(0.85, 1.15, 7)
+
+
+def crossed(x, energies, errors):
+    """Crossings of models by name, each given by energies and standard errors."""
+    names, energy = np.array(list(energies)), np.stack(list(energies.values()))
+    error = np.stack([np.broadcast_to(each, x.shape) for each in errors])
+    found = {"energy": (("model", "x"), energy), "energy_error": (("model", "x"), error)}
+    lowest = {"lowest": ("x", names[energy.argmin(axis=0)])}
+    return crossings(xarray.Dataset(found | lowest, coords={"model": names, "x": x}))
+
+
+def test_straight_lines_cross_where_they_do():
+    (found,) = crossed(DEPTH, {"flat": 0 * DEPTH, "falling": 3 * (1.06 - DEPTH)}, (0.01, 0.02))
+    assert (found.before, found.after) == ("flat", "falling")
+    assert found.value == pytest.approx(1.06, abs=1e-12)
+
+
+def test_two_contexts_have_a_straight_line_through_them():
+    # x = g0 / (g0 - g1) and by propagation of errors sigma = hypot(g1 s0, g0 s1) / (g0 - g1)^2
+    (found,) = crossed(np.array([0.0, 1.0]), {"a": np.zeros(2), "b": np.array([0.3, -0.5])}, (0.03, 0.04))
+    assert found.value == pytest.approx(0.3 / 0.8)
+    assert found.error == pytest.approx(np.hypot(0.5, 0.3) * 0.05 / 0.8**2)
+
+
+@pytest.mark.parametrize("curvature", [0.0, 4.0])
+@pytest.mark.parametrize("place", [1.0, 0.92])
+def test_the_error_of_a_crossing_is_its_scatter(curvature, place):
+    random, found = np.random.default_rng(0), []
+    gap = (place - DEPTH) * (2.2 + curvature * (place - DEPTH))
+    for _ in range(1000):
+        one, other = 0.01 * random.normal(size=7), gap + 0.02 * random.normal(size=7)
+        found += crossed(DEPTH, {"a": one, "b": other}, (0.01, 0.02))
+    assert len(found) == 1000
+    pulls = np.array([(each.value - place) / each.error for each in found])
+    assert abs(pulls.mean()) < 0.15
+    assert pulls.std() == pytest.approx(1.0, abs=0.08)  # of 1000, to 0.022, and errors grow now and then
+    middle_of_two = np.hypot(0.01, 0.02) / 2.2 / np.sqrt(2)  # the best that two contexts tell
+    assert np.median([each.error for each in found]) < 0.85 * middle_of_two
+
+
+def test_what_noise_repeats_is_one_crossing():
+    noise = 0.04 * np.array([0, 0, 0, -1, 1, 0, 0])
+    gap = 1.0 - DEPTH + noise  # a, a, a, b, a, b, b
+    (found,) = crossed(DEPTH, {"a": 0 * gap, "b": gap}, (0.03, 0.03))
+    assert (found.before, found.after) == ("a", "b")
+    assert abs(found.value - 1.0) < 2 * found.error
+
+
+def test_a_model_that_noise_makes_lowest_once_does_not_cross():
+    gap = np.array([0.5, 0.3, 0.1, -0.01, 0.1, 0.3, 0.5])
+    assert crossed(DEPTH, {"a": 0 * gap, "b": gap}, (0.03, 0.03)) == []
+
+
+def test_there_and_back_again():
+    gap = 20 * (DEPTH - 0.93) * (DEPTH - 1.07)  # lowest: a, a, b, b, b, a, a
+    wide = np.linspace(0.85, 1.15, 25)
+    for x, y in ((DEPTH, gap), (wide, 20 * (wide - 0.93) * (wide - 1.07))):
+        one, two = crossed(x, {"a": 0 * y, "b": y}, (0.01, 0.01))
+        assert (one.before, one.after, two.before, two.after) == ("a", "b", "b", "a")
+        np.testing.assert_allclose([one.value, two.value], [0.93, 1.07], rtol=0, atol=1e-12)
+
+
+def test_three_models_cross_one_after_the_other():
+    x = np.linspace(0.0, 1.0, 11)
+    found = crossed(x, {"a": 0 * x, "b": 0.33 - x, "c": 1.06 - 2 * x}, (0.01, 0.01, 0.01))
+    assert [(each.before, each.after) for each in found] == [("a", "b"), ("b", "c")]
+    np.testing.assert_allclose([each.value for each in found], [0.33, 0.73], rtol=0, atol=1e-12)
+
+
+def test_points_that_scatter_more_than_their_errors_say():
+    scatter = 0.02 * np.array([1, -1, -1, 1, 1, -1, 1])
+    (calm,) = crossed(DEPTH, {"a": 0 * DEPTH, "b": 2 * (1.01 - DEPTH)}, (0.003, 0.004))
+    (found,) = crossed(DEPTH, {"a": 0 * DEPTH, "b": 2 * (1.01 - DEPTH) + scatter}, (0.003, 0.004))
+    design = np.vander(DEPTH, 3)
+    residual = scatter - design @ np.linalg.lstsq(design, scatter)[0]
+    enlarged = np.sqrt(np.sum((residual / 0.005) ** 2) / 4)
+    assert found.error / calm.error == pytest.approx(enlarged, rel=0.1)  # the slope differs a little
+
+
+def test_contexts_without_error_bars_do_not_count():
+    error = np.where(DEPTH == 1.0, np.nan, 0.01)
+    gap = np.where(DEPTH == 1.0, -5.0, 1.07 - DEPTH)
+    (found,) = crossed(DEPTH, {"a": 0 * gap, "b": gap}, (0.01, error))
+    assert found.value == pytest.approx(1.07, abs=1e-12)
+
+
+def test_models_that_do_not_cross():
+    assert crossed(DEPTH, {"a": 0 * DEPTH, "b": 1 + DEPTH}, (0.1, 0.1)) == []
