@@ -33,7 +33,7 @@ def main() -> None:
         run = Run(arguments.runs / f"seed-{seed}")
         train_run(config, run, TrainingView(config, console))
         depths = np.linspace(0.5, 2.0, 16).tolist()
-        data, _ = sweep_run(run, {"moire_depth": depths}, Effort(samples=80), lambda done, total: None)
+        data, _ = sweep_run(run, {"moire_depth": depths}, Effort(samples=80), lambda share: None)
         console.print(sweep_table(data))
         excess = data["energy"] - data["exact_energy"]
         sigma = data["energy_error"]

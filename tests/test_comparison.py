@@ -93,7 +93,7 @@ def test_what_is_complete_is_kept_when_interrupted(runs, monkeypatch):
     monkeypatch.setattr("qernel.workflows.sweep", interrupted)
     over, effort = {"moire_depth": [0.7]}, Effort(walkers=4, samples=4)
     with pytest.raises(KeyboardInterrupt):
-        compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, lambda done, total: None)
+        compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, lambda share: None)
     left = {name: len(list(Run(runs / name).sweep_directory.glob("*"))) for name in files}
     assert left == {"one": files["one"] + 1, "two": files["two"]}
 
@@ -106,7 +106,7 @@ def test_models_of_different_parts_of_a_range_need_a_common_place(tiny, tmp_path
     part.begin(tiny(family, "training.within.dielectric_constant=[10,10]"))
     over, effort = {"moire_depth": [0.7]}, Effort(walkers=4, samples=4)
     with pytest.raises(UserError, match=r"dielectric_constant = 10, .*whole at 5"):
-        compare_runs([whole, part], over, effort, lambda done, total: None)
+        compare_runs([whole, part], over, effort, lambda share: None)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from qernel.config import load_config
 from qernel.measurement import Effort
-from qernel.progress import TrainingView
+from qernel.progress import MeasuringView, TrainingView
 from qernel.report.page import write_report
 from qernel.runs import Run
 from qernel.shipped import copy_model
@@ -42,12 +42,7 @@ def run_demo(out: Path, console: Console, *, quick: bool = False) -> Path:
 
 
 def _sweep(run: Run, depths: list[float], effort: Effort, console: Console) -> None:
-    with console.status("measuring ...") as status:
-        data, path = sweep_run(
-            run,
-            {"moire_depth": depths},
-            effort,
-            lambda done, total: status.update(f"measured {done} of {total} contexts"),
-        )
+    with MeasuringView(console) as view:
+        data, path = sweep_run(run, {"moire_depth": depths}, effort, view.update)
     console.print(sweep_table(data))
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -40,6 +40,8 @@ class Effort(NamedTuple):
     start: str = "nearest"  # where walkers come from, see `qernel.sweep.STARTS`
 
 
+Progress = Callable[[float], None]  # told from time to time which share is done, from 0 to 1
+
 DRIFT = 3.0  # standard errors by which potential energies may differ between two blocks
 _BLOCKS = 10
 
@@ -71,11 +73,19 @@ class Measurement:
         return other
 
     def __call__(
-        self, model: Wavefunction, walkers: Walkers, contexts: Float[np.ndarray, "context parameter"], key
+        self,
+        model: Wavefunction,
+        walkers: Walkers,
+        contexts: Float[np.ndarray, "context parameter"],
+        key: PRNGKeyArray,
+        progress: Progress = lambda share: None,
     ) -> list[Measured]:
         """Equilibrate the walkers at the contexts, then measure; one entry per context."""
         points, effort = jnp.asarray(contexts), self.effort
-        walkers, drift, thrown_away = self._equilibrate(model, walkers, points, key)
+        planned = effort.equilibration + effort.samples
+        walkers, drift, thrown_away = self._equilibrate(
+            model, walkers, points, key, lambda done: progress(min(done, effort.equilibration) / planned)
+        )
         begin = _BLOCKS * _block(effort)  # however long equilibration took: contexts go their own ways
         sums: list[dict[str, dict[str, Accumulator]]] = [{} for _ in contexts]
         acceptances = []
@@ -86,6 +96,7 @@ class Measurement:
             walkers = Walkers(moved.electrons, walkers.width)
             acceptances.append(gather(acceptance))
             self._take(sums, gather(self._observe(model, walkers.electrons, points, now)))
+            progress((effort.equilibration + index + 1 - begin) / planned)
         couplings = couplings_of(self.hamiltonian, points, jnp.float64)
         mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(walkers)
         return [
@@ -99,11 +110,17 @@ class Measurement:
         ]
 
     def _equilibrate(
-        self, model: Wavefunction, walkers: Walkers, points: Array, key: PRNGKeyArray
+        self,
+        model: Wavefunction,
+        walkers: Walkers,
+        points: Array,
+        key: PRNGKeyArray,
+        progress: Callable[[int], None],
     ) -> tuple[Walkers, np.ndarray, np.ndarray]:
         """Walkers, largest drift and number of samples thrown away (context), see the top of this file.
 
-        A context that has come to rest stays as it is while others go on.
+        A context that has come to rest stays as it is while others go on. `progress` is told how many samples
+        were made.
         """
         block, before = _block(self.effort), np.zeros(())
         drift, thrown_away = np.full(len(points), np.nan), np.zeros(len(points), int)
@@ -115,6 +132,7 @@ class Measurement:
             for index in range(number * block, (number + 1) * block):
                 moved, _ = self._sample(model, moved, points, jax.random.fold_in(key, index))
                 total = total + gather(self._potential(moved.electrons, points))
+                progress(index + 1)
             walkers = moved if moving.all() else _where(moving, moved, walkers)
             thrown_away += np.where(moving, block, 0)
             means = total / block

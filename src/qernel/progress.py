@@ -1,4 +1,4 @@
-"""What one sees while training: a live table on a terminal, plain lines elsewhere."""
+"""What one sees while a command works: live on a terminal, plain lines elsewhere."""
 
 import time
 from collections import deque
@@ -6,6 +6,7 @@ from collections import deque
 import numpy as np
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from qernel.config import Config
@@ -15,6 +16,37 @@ from qernel.training.step import StepMetrics
 
 _WINDOW = 50  # steps that the printed means run over
 _PLAIN_EVERY_SECONDS = 10.0
+_MEASURING_EVERY_SECONDS = 60.0
+
+
+class MeasuringView:
+    """Progress of measurements, which share is done and how long the rest will take."""
+
+    def __init__(self, console: Console):
+        columns = (TextColumn("measuring"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self._task = self._bar.add_task("", total=1.0) if self._bar else None
+        self._console = console
+
+    def __enter__(self):
+        self._began = self._printed_at = time.monotonic()
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, share: float) -> None:
+        """Show that so much of the whole is done, 0 to 1."""
+        now = time.monotonic()
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=share)
+        elif share > 0 and now - self._printed_at > _MEASURING_EVERY_SECONDS:
+            self._printed_at = now
+            left = duration((now - self._began) * (1 - share) / share)
+            self._console.print(f"measured {share:.0%}, {left} left", highlight=False)
 
 
 class TrainingView:

@@ -8,7 +8,7 @@ swept parameter; energies are in meV per electron and every mean comes with its 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from qernel.config import Config, UserError, suggestion
 from qernel.dataset import sweep_dataset
 from qernel.estimators.observable import Result
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
-from qernel.measurement import Effort, Measured, Measurement
+from qernel.measurement import Effort, Measured, Measurement, Progress
 from qernel.reference.two_electrons import exact_pair, has_exact_pair
 from qernel.sampling import Walkers, crystal_walkers, initial_walkers
 from qernel.training.step import TrainingState
@@ -71,14 +71,13 @@ def sweep(
     effort: Effort = Effort(),
     *,
     exact: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda share: None,
 ) -> xarray.Dataset:
     """Measure the observables of `effort` at every combination of the values in `over`.
 
     With a `target_error`, contexts whose energy is less precise are measured again, as long as it takes.
 
     With `exact`, systems that `exact_pair` treats get their exact energies beside the measured ones.
-    `progress` is called with the number of contexts done and to do.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     _check_start(effort.start, hamiltonian, list(over))
@@ -88,18 +87,23 @@ def sweep(
     measured: list[Measured] = []
     backwards = effort.start == "down"
     groups = _equal_groups(grid[::-1] if backwards else grid, 1 if effort.start in ("up", "down") else _GROUP)
+    part = 1.0 if effort.target_error is None else 0.5
     for number, contexts in enumerate(groups):
+
+        def report(share: float, before: int = number) -> None:
+            progress(part * (before + share) / len(groups))
+
         key = jax.random.fold_in(jax.random.key(effort.seed), number)
         walkers = _start(hamiltonian, state, contexts, effort, measured, jax.random.fold_in(key, _START))
-        measured += measurement(state.model, walkers, contexts, key)
-        progress(min(len(measured), len(grid)), len(grid))
+        measured += measurement(state.model, walkers, contexts, key, report)
     measured = measured[: len(grid)][:: -1 if backwards else 1]
     if effort.target_error is not None:
         again = jax.random.split(jax.random.fold_in(jax.random.key(effort.seed), _AGAIN), len(grid))
-        measured = [
-            _to_precision(measurement, state, context, each, effort, key)
-            for context, each, key in zip(grid, measured, again, strict=True)
-        ]
+        for number, context in enumerate(grid):
+            measured[number] = _to_precision(
+                measurement, state, context, measured[number], effort, again[number]
+            )
+            progress(part + (1 - part) * (number + 1) / len(grid))
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):

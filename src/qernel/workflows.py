@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -17,7 +17,7 @@ from qernel.dataset import load_dataset
 from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
-from qernel.measurement import Effort
+from qernel.measurement import Effort, Progress
 from qernel.numbering import new_file
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
@@ -98,7 +98,7 @@ def sweep_run(
     run: Run,
     over: Mapping[str, Sequence[float]],
     effort: Effort,
-    progress: Callable[[int, int], None],
+    progress: Progress,
     *,
     refine: int = 0,
 ) -> tuple[xarray.Dataset, Path | None]:
@@ -115,7 +115,7 @@ def _measure(
     runs: Mapping[str, Run],
     over: Mapping[str, Sequence[float]],
     effort: Effort,
-    progress: Callable[[int, int], None],
+    progress: Progress,
     refine: int,
 ) -> dict[str, tuple[xarray.Dataset, Path | None]]:
     """Sweeps of several runs at the same contexts, by name, each written to its run once it is complete.
@@ -128,8 +128,8 @@ def _measure(
         for index, (name, run) in enumerate(runs.items()):
             state = run.state()
 
-            def report(done: int, total: int, before: int = index) -> None:
-                progress(before * total + done, len(runs) * total)
+            def report(share: float, before: int = index) -> None:
+                progress((before + share) / len(runs))
 
             yield name, sweep(run.config(), state, over, here, progress=report)
 
@@ -146,7 +146,7 @@ def sweep_from_all_starts(
     run: Run,
     over: Mapping[str, Sequence[float]],
     effort: Effort,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> xarray.Dataset:
     """Sweep a run up and down, from a liquid, and from a crystal where there is one; all along `start`.
 
@@ -161,7 +161,7 @@ def sweep_from_all_starts(
             run,
             over,
             effort._replace(start=start, seed=effort.seed + number),
-            lambda done, total, n=number: progress(n * total + done, len(starts) * total),
+            lambda share, before=number: progress((before + share) / len(starts)),
         )
     return by_start(sweeps)
 
@@ -170,7 +170,7 @@ def compare_runs(
     runs: Sequence[Run],
     over: Mapping[str, Sequence[float]],
     effort: Effort,
-    progress: Callable[[int, int], None],
+    progress: Progress,
     *,
     refine: int = 0,
 ) -> dict[str, xarray.Dataset]:

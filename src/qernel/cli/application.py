@@ -6,7 +6,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 import qernel
@@ -17,6 +17,7 @@ app = App(
     name="qernel",
     version=qernel.__version__,
     help="One neural wavefunction for a whole family of interacting-electron problems.",
+    default_parameter=Parameter(negative_iterable=()),  # no --empty-over and the like
 )
 console = Console()
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from qernel.config import UserError
-from qernel.measurement import Effort
 
 
 def parse_ranges(texts: Iterable[str]) -> dict[str, list[float]]:
@@ -57,12 +56,3 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (electrons.isdigit() and cells.isdigit()):
         raise UserError(f"{text} is not a size: write ELECTRONS/CELLS, e.g. 18/27")
     return int(electrons), int(cells)
-
-
-def checked(effort: Effort) -> Effort:
-    """`effort`, or a UserError where nothing could be measured by it."""
-    if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
-        raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
-    if effort.target_error is not None and not effort.target_error > 0:
-        raise UserError("the target error has to be above 0 meV per electron")
-    return effort

@@ -7,16 +7,18 @@ import xarray
 from cyclopts import Parameter
 
 from qernel.cli.application import app, console
-from qernel.cli.arguments import checked, parse_ranges
+from qernel.cli.arguments import parse_ranges
 from qernel.cli.notes import note_flags, note_outside
 from qernel.cli.opening import open_run
 from qernel.cli.processes import Processes
+from qernel.cli.sampling import Sampling
 from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
 from qernel.crossing import crossings
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
+from qernel.progress import MeasuringView
 from qernel.sweep import STARTS
 from qernel.tables import comparison_table, starts_table, sweep_table, with_error
 from qernel.twist import twist_average
@@ -29,16 +31,7 @@ def sweep(
     /,
     *,
     over: list[str] | None = None,
-    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
-    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
-    equilibration: Annotated[
-        int, Parameter(help="Samples thrown away at least; more while walkers drift.")
-    ] = Effort().equilibration,
-    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
-    moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
-    target_error: Annotated[
-        float | None, Parameter(help="Sample on until the energy's error is below this, in meV per electron.")
-    ] = None,
+    sampling: Sampling = Sampling(),
     start: Annotated[
         str, Parameter(help=f"Where walkers come from: {'; '.join(f'{k}, {v}' for k, v in STARTS.items())}.")
     ] = Effort().start,
@@ -62,26 +55,9 @@ def sweep(
     processes.join()
     this = open_run(run)
     note_outside(this.config(), values)
-    effort = checked(
-        Effort(
-            walkers=walkers,
-            samples=samples,
-            equilibration=equilibration,
-            moves=moves,
-            seed=seed,
-            observables=(*Effort().observables, *(measure or [])),
-            start=start,
-            target_error=target_error,
-        )
-    )
-    with console.status("measuring ...") as status:
-        data, path = sweep_run(
-            this,
-            values,
-            effort,
-            lambda done, total: status.update(f"measured {done} of {total} contexts"),
-            refine=refine,
-        )
+    effort = sampling.effort(observables=(*Effort().observables, *(measure or [])), start=start)
+    with MeasuringView(console) as view:
+        data, path = sweep_run(this, values, effort, view.update, refine=refine)
     console.print(sweep_table(data))
     note_flags(data)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -92,13 +68,7 @@ def sweep(
 def compare_command(
     *runs: Path,
     over: list[str],
-    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
-    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
-    equilibration: Annotated[
-        int, Parameter(help="Samples thrown away at least; more while walkers drift.")
-    ] = Effort().equilibration,
-    moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves,
-    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    sampling: Sampling = Sampling(),
     refine: Annotated[int, Parameter(help="Rounds of three more contexts where the lowest changes.")] = 0,
     out: Path = Path("runs/comparisons"),
 ) -> None:
@@ -118,18 +88,12 @@ def compare_command(
     if len(runs) < 2:
         raise UserError("compare needs two runs or more")
     values = parse_ranges(over)
-    effort = Effort(walkers=walkers, samples=samples, equilibration=equilibration, moves=moves, seed=seed)
+    effort = sampling.effort()
     opened = [open_run(run) for run in runs]
     for run in opened:
         note_outside(run.config(), values)
-    with console.status("measuring ...") as status:
-        sweeps = compare_runs(
-            opened,
-            values,
-            checked(effort),
-            lambda done, total: status.update(f"measured {done} of {total} contexts"),
-            refine=refine,
-        )
+    with MeasuringView(console) as view:
+        sweeps = compare_runs(opened, values, effort, view.update, refine=refine)
     data = compare(sweeps)
     console.print(comparison_table(data))
     for name, each in sweeps.items():
@@ -150,10 +114,7 @@ def hysteresis(
     /,
     *,
     over: str,
-    walkers: Annotated[int, Parameter(help="Walkers per context.")] = Effort().walkers,
-    samples: Annotated[int, Parameter(help="Samples per walker.")] = Effort().samples,
-    equilibration: Annotated[int, Parameter(help="Samples thrown away at least.")] = Effort().equilibration,
-    seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed,
+    sampling: Sampling = Sampling(),
     out: Path = Path("runs/hysteresis"),
 ) -> None:
     """Sweep up and down, from a liquid and from a crystal: do walkers remember where they came from?
@@ -173,16 +134,11 @@ def hysteresis(
     from qernel.report.hysteresis_section import write_hysteresis
 
     values = parse_ranges([over])
-    effort = checked(Effort(walkers=walkers, samples=samples, equilibration=equilibration, seed=seed))
+    effort = sampling.effort()
     this = open_run(run)
     note_outside(this.config(), values)
-    with console.status("measuring ...") as status:
-        data = sweep_from_all_starts(
-            this,
-            values,
-            effort,
-            lambda done, total: status.update(f"measured {done} of {total} contexts"),
-        )
+    with MeasuringView(console) as view:
+        data = sweep_from_all_starts(this, values, effort, view.update)
     console.print(starts_table(data))
     for each in memory(data):
         console.print(agreement(each), highlight=False)

@@ -1,0 +1,41 @@
+"""What is printed while a command measures."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from qernel.progress import MeasuringView
+
+
+def said(monkeypatch, shares, *, terminal):
+    """What is printed when `shares` are reported, 40 seconds after one another."""
+    clock = iter(range(0, 40_000, 40))
+    monkeypatch.setattr("qernel.progress.time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with MeasuringView(Console(file=stream, force_terminal=terminal, width=60)) as view:
+        for share in shares:
+            view.update(share)
+    return stream.getvalue()
+
+
+def test_without_a_terminal_a_line_a_minute(monkeypatch):
+    # At 80 and at 160 seconds, when a fourth and a half are done.
+    lines = said(monkeypatch, [0.1, 0.25, 0.4, 0.5], terminal=False).splitlines()
+    assert lines == ["measured 25%, 4:00 left", "measured 50%, 2:40 left"]
+
+
+def test_nothing_is_said_of_what_is_done_at_once():
+    stream = io.StringIO()
+    with MeasuringView(Console(file=stream)) as view:
+        view.update(0.5)
+        view.update(1.0)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_terminal_shows_a_bar(share):
+    stream = io.StringIO()
+    with MeasuringView(Console(file=stream, force_terminal=True, width=60)) as view:
+        view.update(share)
+    assert f"{share:.0%}" in stream.getvalue()
