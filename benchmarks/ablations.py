@@ -6,13 +6,13 @@ spread of the local energy, averaged over depths and seeds.
 """
 
 import argparse
-import json
 from collections import deque
 from pathlib import Path
 
 import jax
 import numpy as np
 from environment import measured_rows
+from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact = exact_energies()
+    exact = np.array([exact_energy("4/6", depth) for depth in DEPTHS])
     about = {"command": "benchmarks/ablations.py", "steps": arguments.steps, "depths": DEPTHS}
     about |= {"units": "meV per electron"}
 
@@ -74,17 +74,6 @@ def use_activation(activation) -> None:
     """The activation of everything that is made or compiled from here on."""
     experts.algebraic_gelu = film.algebraic_gelu = activation
     jax.clear_caches()
-
-
-def exact_energies() -> np.ndarray:
-    """Of the ground state at the depths, meV per electron."""
-    record = json.loads((Path(__file__).parent / "exact_4_6.json").read_text())
-    lowest = {
-        each["moire_depth"]: min(sector["energy"] for sector in each["sectors"])
-        for each in record["contexts"]
-        if each["dielectric_constant"] == 5.0
-    }
-    return np.array([lowest[depth] for depth in DEPTHS])
 
 
 def print_table(rows: list[dict]) -> None:

@@ -6,12 +6,12 @@ over the exact energy against steps, and how many steps the dedicated run takes 
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import equinox as eqx
 from environment import save
+from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for depth in arguments.depths:
-        exact = exact_energy(depth)
+        exact = exact_energy("4/6", depth)
         runs = {
             "fine-tuned": measured(*fine_tuning(depth, arguments.fine), depth, [0, *arguments.fine]),
             "dedicated": measured(*dedicated(depth, arguments.dedicated), depth, arguments.dedicated),
@@ -85,17 +85,6 @@ def dedicated(depth: float, steps: list[int]) -> tuple[Config, TrainingState]:
     stages = f"training.stages=[{{steps={max(steps)},contexts=1}}]"
     config = overridden(tree, [f"moire_depth={depth}", f"walkers={WALKERS}", "decay_steps=100", stages])
     return config, initial_state(config)
-
-
-def exact_energy(depth: float) -> float:
-    """Of the ground state, meV per electron."""
-    record = json.loads((Path(__file__).parent / "exact_4_6.json").read_text())
-    (here,) = (
-        each
-        for each in record["contexts"]
-        if (each["dielectric_constant"], each["moire_depth"]) == (5.0, depth)
-    )
-    return min(sector["energy"] for sector in here["sectors"])
 
 
 def print_table(rows: list[dict]) -> None:

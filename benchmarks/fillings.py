@@ -7,12 +7,12 @@ the spread of the local energy at depths that were not trained at.
 
 import argparse
 import itertools
-import json
 from collections import deque
 from pathlib import Path
 
 import numpy as np
 from environment import measured_rows
+from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact = exact_energies()
+    exact = np.array([exact_energy("6/9", depth, (-2, 1)) for depth in DEPTHS])
     about = {"command": "benchmarks/fillings.py", "steps": arguments.steps, "depths": DEPTHS}
     about |= {"units": "meV per electron"}
 
@@ -58,19 +58,6 @@ def measure(count: int, seed: int, steps: int):
     config = load_config("six-over-depth", [*SYSTEM, *schedule])
     state, _ = deque(train(config, initial_state(config)), maxlen=1).pop()
     return sweep(config, state, {"moire_depth": DEPTHS}, Effort(seed=seed))
-
-
-def exact_energies() -> np.ndarray:
-    """Of momentum K at the depths, meV per electron."""
-    record = json.loads((Path(__file__).parent / "exact_6_9.json").read_text())
-    energies = {
-        each["moire_depth"]: sector["energy"]
-        for each in record["contexts"]
-        if each["dielectric_constant"] == 5.0
-        for sector in each["sectors"]
-        if any((np.array(label) % 3 == 1).all() for label in sector["momenta"])
-    }
-    return np.array([energies[depth] for depth in DEPTHS])
 
 
 def print_table(rows: list[dict]) -> None:

@@ -7,7 +7,6 @@ SPRING makes them. Energies are those seen in training, averaged over the last 2
 """
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import optax
 from environment import measured_rows, save
+from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact = exact_energy()
+    exact = exact_energy("6/9", 1.0)
     about = {"command": "benchmarks/optimizers.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
 
@@ -113,18 +113,6 @@ def step_seconds(names: list[str], arguments: argparse.Namespace) -> dict[str, f
             if turn > 0:
                 seconds[name].append(time.perf_counter() - began)
     return {name: float(np.median(each)) for name, each in seconds.items()}
-
-
-def exact_energy() -> float:
-    """Of the preset's momentum (-1, 0), meV per electron."""
-    record = json.loads((Path(__file__).parent / "exact_6_9.json").read_text())
-    return next(
-        sector["energy"]
-        for each in record["contexts"]
-        if (each["moire_depth"], each["dielectric_constant"]) == (1.0, 5.0)
-        for sector in each["sectors"]
-        if [-1, 0] in sector["momenta"]
-    )
 
 
 def print_table(rows: list[dict], seconds: dict[str, float], steps: int, exact: float) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from environment import measured_rows
-from optimizers import WINDOW, exact_energy, mean_and_error
+from exact import exact_energy
+from optimizers import WINDOW, mean_and_error
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact = exact_energy()
+    exact = exact_energy("6/9", 1.0)
     about = {"command": "benchmarks/psiformer.py", "steps": arguments.steps, "walkers": arguments.walkers}
     about |= {"exact": exact, "units": "meV per electron, seconds"}
     rows = measured_rows(

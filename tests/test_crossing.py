@@ -13,9 +13,8 @@ def crossed(x, energies, errors):
     """Crossings of models by name, each given by energies and standard errors."""
     names, energy = np.array(list(energies)), np.stack(list(energies.values()))
     error = np.stack([np.broadcast_to(each, x.shape) for each in errors])
-    found = {"energy": (("model", "x"), energy), "energy_error": (("model", "x"), error)}
-    lowest = {"lowest": ("x", names[energy.argmin(axis=0)])}
-    return crossings(xarray.Dataset(found | lowest, coords={"model": names, "x": x}))
+    values = [xarray.DataArray(each, {"model": names, "x": x}, ("model", "x")) for each in (energy, error)]
+    return crossings(*values)
 
 
 def test_straight_lines_cross_where_they_do():

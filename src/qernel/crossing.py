@@ -43,28 +43,26 @@ class _Zero(NamedTuple):
     falls: bool
 
 
-def crossings(data: xarray.Dataset) -> list[Crossing]:
-    """Where the lowest model changes along the one parameter of a comparison (`qernel.comparison.compare`).
+def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossing]:
+    """Where the lowest of several models changes along a parameter; both arrays are over (model, parameter).
 
     Several changes among the same two models within two contexts of each other are one crossing that noise
     repeats, or, where they leave the same model lowest, two crossings or none, as the curve says.
     Contexts without error bars are left out.
     """
-    (dim,) = data["lowest"].dims
-    known = (data["energy_error"] > 0) & (data["energy_error"] < np.inf)
-    data = data.isel({dim: known.all("model")})
-    x, names = data[dim].values.astype(float), [str(name) for name in data["lowest"].values]
+    (parameter,) = (str(dim) for dim in energy.dims if dim != "model")
+    known = ((error > 0) & (error < np.inf)).all("model")
+    energy, error = energy.isel({parameter: known}), error.isel({parameter: known})
+    x = energy[parameter].values.astype(float)
+    names = [str(name) for name in energy["model"].values[energy.values.argmin(energy.dims.index("model"))]]
     found = []
     for changes in _changes(names):
         before, after = names[changes[0]], names[changes[0] + 1]
-        energy, error = (
-            np.stack([data[name].sel(model=model).values for model in (before, after)])
-            for name in ("energy", "energy_error")
-        )
-        for zero in _zeros(x, energy[1] - energy[0], np.hypot(*error), changes):
-            found.append(
-                Crossing(*((before, after) if zero.falls else (after, before)), zero.value, zero.error)
-            )
+        gap = energy.sel(model=after) - energy.sel(model=before)
+        spread = np.hypot(error.sel(model=before).values, error.sel(model=after).values)
+        for zero in _zeros(x, gap.values, spread, changes):
+            order = (before, after) if zero.falls else (after, before)
+            found.append(Crossing(*order, zero.value, zero.error))
     return found
 
 

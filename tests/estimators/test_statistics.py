@@ -76,6 +76,15 @@ def test_r_hat_by_its_definition():
     )
 
 
+@pytest.mark.parametrize("correlation", [0.3, 0.8])
+def test_r_hat_of_short_chains_says_how_slow_they_are(correlation):
+    # sqrt((n - 1) / (n - tau)), n tau being the variance of a sum of n, in units of one's: docs/sweeps.md
+    n, lags = 10, np.arange(1, 10)
+    tau = 1 + 2 * np.sum((1 - lags / n) * correlation**lags)
+    found = estimate(autoregressive(correlation, 2 * n, 4000)).r_hat
+    assert found == pytest.approx(math.sqrt((n - 1) / (n - tau)), rel=0.01)
+
+
 def test_r_hat_sees_a_stuck_walker():
     samples = autoregressive(0.5, 500, 16)
     samples[:, 3] = 4.0

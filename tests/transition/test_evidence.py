@@ -7,9 +7,8 @@ import pytest
 import xarray
 
 from qernel.cli import main
-from qernel.comparison import compare, envelope
+from qernel.comparison import compare, crossings_of, envelope
 from qernel.config import load_config
-from qernel.crossing import crossings
 from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort
@@ -75,7 +74,7 @@ def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
     lowest = envelope(sweeps)
     assert lowest["model"].values.tolist() == ["liquid"] * 9 + ["crystal"] * 8
     np.testing.assert_array_equal(lowest["coulomb"][9:], sweeps["crystal"]["coulomb"][9:])
-    evidence = weigh(lowest, crossings(compare(sweeps)))
+    evidence = weigh(lowest, *crossings_of(compare(sweeps)))
     assert evidence.transition.within_68[0] <= 1.12 <= evidence.transition.within_68[1]
     assert evidence.crossings[0].value == pytest.approx(1.12, abs=0.02)
     assert evidence.peak is None  # the models do not say how one turns into the other
