@@ -1,8 +1,8 @@
 """How well do energies at zero variance say how far a model lies above the exact energy?
 
 Trains the preset `six-over-depth` for four and for six electrons and stops it early, at several numbers of
-steps. Each time prints the excess over the exact energy beside the excess over the energy at zero variance, which is
-known without the exact one (`src/qernel/extrapolation.py`).
+steps. Each time prints the excess over the exact energy beside the excess over the energy at zero variance,
+which is known without the exact one (`src/qernel/extrapolation.py`).
 """
 
 import argparse

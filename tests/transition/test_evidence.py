@@ -12,7 +12,7 @@ from qernel.config import load_config
 from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort
-from qernel.transition import extrapolate, weigh
+from qernel.transition import Place, extrapolate, weigh
 
 DEPTH = np.linspace(0.7, 1.5, 17)
 SCATTER = 0.02
@@ -85,14 +85,16 @@ def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():
     exact = np.array([1.05 + 0.3 / size for size in sizes])
 
     def limit_of(positions):
-        ends = zip(positions - widths, positions + widths, strict=True)
-        return extrapolate(list(zip(sizes, positions, ends, strict=True)))
+        places = (Place(x, (x - w, x + w)) for x, w in zip(positions, widths, strict=True))
+        return extrapolate(list(zip(sizes, places, strict=True)))
 
     limit, random = limit_of(exact), np.random.default_rng(0)
     assert limit.value == pytest.approx(1.05)
     assert limit.slope == pytest.approx(0.3)
-    again = [limit_of(exact + widths * random.normal(size=3)).value for _ in range(2000)]
-    assert np.std(again) == pytest.approx(limit.error, rel=0.06)
+    assert limit.chance == pytest.approx(1.0)
+    again = [limit_of(exact + widths * random.normal(size=3)) for _ in range(2000)]
+    assert np.std([each.value for each in again]) == pytest.approx(limit.error, rel=0.06)
+    assert np.mean([each.chance < 0.1 for each in again]) == pytest.approx(0.1, abs=0.02)  # to 0.007
 
 
 def test_points_without_error_bars_do_not_count():
@@ -128,7 +130,7 @@ def test_the_command_says_where_draws_it_and_overwrites_nothing(tmp_path, capsys
         printed = capsys.readouterr().out
         assert printed.count("transition found: the interaction energy has a jump") == 2
         assert "momentum (-1, 0) at 0.7, (1, 1) at 1.5" in printed
-        assert "straight line in 1/N, to infinitely many electrons: 1.0" in printed
+        assert "straight line in 1/N through 2 sizes, to infinitely many electrons: 1.0" in printed
         for suffix in ("json", "png", "pdf", "csv"):
             assert (tmp_path / "out" / f"transition-{number + 1:03d}.{suffix}").is_file()
     content = json.loads((tmp_path / "out" / "transition-002.json").read_text())

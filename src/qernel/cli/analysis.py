@@ -14,7 +14,7 @@ from qernel.cli.notes import note_flags
 from qernel.cli.opening import open_run
 from qernel.config import UserError
 from qernel.tables import with_error
-from qernel.transition import Evidence, extrapolate
+from qernel.transition import Place, extrapolate
 from qernel.workflows import draw_diagram, system_but_size, weigh_sources
 
 
@@ -42,7 +42,7 @@ def transition(
 
     if not sources:
         raise UserError("transition needs a run or a sweep's file")
-    families: dict[str, list[Evidence]] = {}
+    families: dict[str, list[tuple[int, Place]]] = {}
     for name, data, evidence in weigh_sources(sources, seed):
         console.print(f"{name}: {len(data[evidence.parameter])} contexts", highlight=False)
         console.print(transition_table(evidence))
@@ -52,16 +52,19 @@ def transition(
         console.print(conclusion(evidence), highlight=False, soft_wrap=True)
         if evidence.breaks:
             console.print(f"wrote {write_transition(data, evidence, out)}", highlight=False, soft_wrap=True)
-        if evidence.transition:
-            families.setdefault(system_but_size(data), []).append(evidence)
-    for found in families.values():
-        if len({evidence.electrons for evidence in found}) > 1:
-            places = [
-                (e.electrons, e.transition.value, e.transition.within_68) for e in found if e.transition
-            ]
+        if evidence.place:
+            families.setdefault(system_but_size(data), []).append((evidence.electrons, evidence.place))
+    for places in families.values():
+        sizes = {electrons for electrons, _ in places}
+        if len(sizes) > 1:
             limit = extrapolate(places)
             at = with_error(limit.value, limit.error)
-            console.print(f"straight line in 1/N, to infinitely many electrons: {at}", highlight=False)
+            test = f"; that they lie on it has chance {limit.chance:.1%}" if len(sizes) > 2 else ""
+            console.print(
+                f"straight line in 1/N through {len(sizes)} sizes, to infinitely many electrons: {at}{test}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 @app.command

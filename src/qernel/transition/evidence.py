@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray
+from scipy.special import chdtrc
 
 from qernel.crossing import Crossing
 from qernel.transition.decision import Break, Interval, locate
@@ -117,19 +118,23 @@ class Extrapolation(NamedTuple):
     value: float
     error: float
     slope: float
+    chance: float  # of a scatter about the line as large as theirs; of two sizes 1
 
 
-def extrapolate(places: Sequence[tuple[int, float, Interval]]) -> Extrapolation:
-    """To infinitely many electrons, of (electrons, position, 68% interval): a straight line in 1/N.
+def extrapolate(places: Sequence[tuple[int, Place]]) -> Extrapolation:
+    """To infinitely many electrons, of numbers of electrons and places: a straight line in 1/N.
 
-    Errors are half the intervals. Needs two sizes; that the line is straight only a third can tell.
+    Errors are half the 68% intervals. Needs two sizes; that the line is straight only a third can tell.
     """
-    size, position, interval = (np.array(column, float) for column in zip(*places, strict=True))
-    error = np.ptp(interval, axis=1) / 2
+    size = np.array([electrons for electrons, _ in places], float)
+    position = np.array([place.value for _, place in places])
+    error = np.ptp([place.within_68 for _, place in places], axis=1) / 2
     design = np.stack([np.ones_like(size), 1 / size], axis=1) / error[:, None]
     covariance = np.linalg.inv(design.T @ design)
-    value, slope = covariance @ design.T @ (position / error)
-    return Extrapolation(float(value), float(np.sqrt(covariance[0, 0])), float(slope))
+    value, slope = line = covariance @ design.T @ (position / error)
+    chi2, freedom = np.sum((design @ line - position / error) ** 2), len(places) - 2
+    chance = float(chdtrc(freedom, chi2)) if freedom > 0 else 1.0
+    return Extrapolation(float(value), float(np.sqrt(covariance[0, 0])), float(slope), chance)
 
 
 def _measured(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
