@@ -13,13 +13,14 @@ The line is empirical: it holds as long as what is left to learn is of the kind 
 of states that training never came near, and what it leads to is no upper bound.
 """
 
-import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
 from jaxtyping import Float
+
+from qernel.monomials import monomials
 
 _BURN_IN = 0.1  # of the steps
 _BLOCKS = 30
@@ -45,7 +46,7 @@ def excess_slope(rows: Iterable[Mapping[str, Any]]) -> Slope | None:
     if len(rows) < 3 * _BLOCKS:
         return None
     energy, variance = _block_means(rows)
-    kept = variance < _LARGEST * variance[-1]
+    kept = (variance > 0) & (variance < _LARGEST * variance[-1])
     if kept.sum() < 10:
         return None
     x, y, weight = variance[kept], energy[kept], 1 / variance[kept]  # errors squared go as the variance
@@ -87,19 +88,8 @@ def _block_means(
         axis=1,
     )
     weight = 1 / np.sqrt(np.repeat([np.mean(np.square(row["spread"])) for row in rows], counts))
-    design = np.concatenate([np.eye(_BLOCKS)[block], _powers(contexts)], axis=1)
+    powers = monomials(contexts, contexts.min(axis=0), contexts.max(axis=0), _DEGREE)
+    design = np.concatenate([np.eye(_BLOCKS)[block], powers], axis=1)
     constants = np.linalg.lstsq(weight[:, None] * design, weight[:, None] * values)[0][:_BLOCKS]
     constants += values.mean(axis=0) - (design[:, :_BLOCKS] @ constants).mean(axis=0)
     return constants[:, 0], constants[:, 1]
-
-
-def _powers(contexts: Float[np.ndarray, "row parameter"]) -> Float[np.ndarray, "row term"]:
-    """Products of powers of the contexts up to `_DEGREE` in all, but for the constant."""
-    width = np.ptp(contexts, axis=0)
-    varying = (contexts - contexts.mean(axis=0))[:, width > 0] / width[width > 0]
-    exponents = [
-        each
-        for each in itertools.product(range(_DEGREE + 1), repeat=varying.shape[1])
-        if 0 < sum(each) <= _DEGREE
-    ]
-    return np.stack([np.prod(varying**each, axis=1) for each in exponents], axis=1) if exponents else varying
