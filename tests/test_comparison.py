@@ -7,7 +7,6 @@ import xarray
 from qernel.cli import main
 from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
-from qernel.extrapolation import Slope
 from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.sweep import sweep
@@ -80,21 +79,6 @@ def test_the_command_prints_writes_and_keeps(runs, capsys):
             assert data["energy"].attrs["units"] == "meV"
             assert set(data["lowest"].values) <= {"one", "two"}
         assert len(list(Run(runs / "two").sweep_directory.glob("*.nc"))) == number
-
-
-def test_energies_at_zero_variance_are_compared_too(runs, capsys, monkeypatch):
-    slopes = iter([Slope(0.05, 0.01), Slope(0.02, 0.01), Slope(0.05, 0.01)])
-    monkeypatch.setattr("qernel.workflows.excess_slope", lambda rows: next(slopes))
-    options = ["--over", "moire_depth=0.7,1.5", "--walkers", "4", "--samples", "4"]
-    main(["compare", str(runs / "one"), str(runs / "two"), *options, "--out", str(runs / "zero")])
-    with xarray.open_dataset(runs / "zero" / "comparison-001.nc") as data:
-        assert data["extrapolated_energy"].sizes == {"model": 2, "moire_depth": 2}
-        assert np.all(data["extrapolated_energy"] < data["energy"])
-        assert np.all(data["extrapolated_energy_error"] > data["energy_error"])
-    main(["sweep", str(runs / "one"), *options])
-    assert "at 0 variance" in capsys.readouterr().out
-    with xarray.open_dataset(Run(runs / "one").sweep_files()[-1]) as data:
-        assert data.attrs["excess_per_variance"] == 0.05
 
 
 def test_what_is_complete_is_kept_when_interrupted(runs, monkeypatch):

@@ -181,7 +181,12 @@ def test_contexts_are_sampled_to_a_precision(polarized):
     effort = Effort(walkers=32, equilibration=20, samples=20, observables=("energy",))
     rough = sweep(*polarized, {"moire_depth": [0.7, 1.6]}, effort, exact=False)
     target = 0.6 * float(rough["energy_error"].min())
-    fine = sweep(*polarized, {"moire_depth": [0.7, 1.6]}, effort._replace(target_error=target), exact=False)
+    precise, done = effort._replace(target_error=target), []
+    fine = sweep(*polarized, {"moire_depth": [0.7, 1.6]}, precise, exact=False, progress=done.append)
+    again = done.index(1.0) + 1  # the first measurements, then those that are longer
+    assert done[:again] == sorted(done[:again])
+    assert done[again:] == sorted(done[again:])
+    assert done[-1] == 1.0
     assert np.all(fine["energy_error"].values <= target)
     assert np.all(fine["samples"] > 20)
     difference = np.abs((fine["energy"] - rough["energy"]).values)

@@ -6,7 +6,6 @@ is a transition of the first order.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import xarray
 
@@ -14,26 +13,15 @@ from qernel.config import UserError
 from qernel.crossing import Crossing, crossings
 
 
-class Lowest(NamedTuple):
-    """All that was measured of the lowest of several models, and where it changes along one parameter."""
-
-    data: xarray.Dataset
-    crossings: list[Crossing]
-    at_zero_variance: list[Crossing]  # of extrapolated energies, where all models have them
-
-
 def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """Energies of the named sweeps side by side, and the lowest.
 
     The dataset has `energy` and `energy_error` over (model, *swept), `lowest`, the lowest model's name, and
-    `lowest_energy` with its error; and `extrapolated_energy` with its error where all models have it. Sweeps
-    of the same contexts only.
+    `lowest_energy` with its error. Sweeps of the same contexts only.
     """
-    shared, extrapolated = ["energy", "energy_error"], ["extrapolated_energy", "extrapolated_energy_error"]
-    everywhere = all(name in each for each in sweeps.values() for name in extrapolated)
-    columns = shared + extrapolated if everywhere else shared
+    shared = ["energy", "energy_error"]
     data = xarray.concat(
-        [each[columns] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
+        [each[shared] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
     ).assign_coords(model=list(sweeps))
     index = data["energy"].argmin("model")
     data["lowest"] = data["model"][index].drop_vars("model")
@@ -69,21 +57,13 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     return stacked.assign_coords(model=list(sweeps)).isel(model=index)
 
 
-def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> Lowest:
+def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, list[Crossing]]:
     """The envelope of sweeps over one parameter, and where they cross; a single sweep is its own."""
     if len(sweeps) == 1:
         (only,) = sweeps.values()
-        return Lowest(only, [], [])
-    return Lowest(envelope(sweeps), *crossings_of(compare(sweeps)))
-
-
-def crossings_of(comparison: xarray.Dataset) -> tuple[list[Crossing], list[Crossing]]:
-    """Where energies cross along one parameter, and where those at zero variance do, if they are known."""
-    found = [
-        crossings(comparison[name], comparison[f"{name}_error"]) if name in comparison else []
-        for name in ("energy", "extrapolated_energy")
-    ]
-    return found[0], found[1]
+        return only, []
+    data = compare(sweeps)
+    return envelope(sweeps), crossings(data["energy"], data["energy_error"])
 
 
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:

@@ -1,26 +1,27 @@
 """Where the energies of two models cross: at the zero of a smooth curve through their difference.
 
-Around a change of the lowest model the difference of the two energies is fitted by a parabola through the
-seven nearest contexts, or by a straight line where there are fewer than four. Its zero has the error of the
-fit,
+Around a change of the lowest model the difference of the two energies is fitted by a parabola: through the
+seven nearest contexts, and as many more as it takes until the difference is beyond its noise on both sides.
+Its zero has the error of the fit,
 
     sigma_x = sqrt(p(x)^T C p(x)) / |slope at x|,        p(x) = (1, x, x^2),
 
 C being the coefficients' covariance. Where points scatter about the curve more than their errors explain, as
 happens by chance in 5% of cases, C is enlarged by chi squared per degree of freedom (Birge, Phys. Rev. 40,
-207 (1932)).
+207 (1932)). Where the parabola contradicts the contexts next to the change it follows fewer, in the end a
+straight line follows the two of the change.
 """
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import xarray
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import chdtrc
 
-_NEAREST = 7  # contexts that a parabola follows
+_NEAREST = (7, 5)  # contexts that a parabola follows at least, first and if it fails
+_SIGMAS = 3.0  # beyond so many errors a difference is not noise
 _CHANCE = 0.05
 
 Points = Float[np.ndarray, " point"]
@@ -46,52 +47,66 @@ class _Zero(NamedTuple):
 def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossing]:
     """Where the lowest of several models changes along a parameter; both arrays are over (model, parameter).
 
-    Several changes among the same two models within two contexts of each other are one crossing that noise
-    repeats, or, where they leave the same model lowest, two crossings or none, as the curve says.
-    Contexts without error bars are left out.
+    Where two models change places several times and what lies between is noise, they cross once, or not at
+    all if the same one is lowest in the end. Contexts without error bars are left out.
     """
     (parameter,) = (str(dim) for dim in energy.dims if dim != "model")
     known = ((error > 0) & (error < np.inf)).all("model")
-    energy, error = energy.isel({parameter: known}), error.isel({parameter: known})
+    energy, error = (each.isel({parameter: known}).sortby(parameter) for each in (energy, error))
     x = energy[parameter].values.astype(float)
     names = [str(name) for name in energy["model"].values[energy.values.argmin(energy.dims.index("model"))]]
-    found = []
-    for changes in _changes(names):
-        before, after = names[changes[0]], names[changes[0] + 1]
-        gap = energy.sel(model=after) - energy.sel(model=before)
-        spread = np.hypot(error.sel(model=before).values, error.sel(model=after).values)
-        for zero in _zeros(x, gap.values, spread, changes):
-            order = (before, after) if zero.falls else (after, before)
-            found.append(Crossing(*order, zero.value, zero.error))
+    found, begin = [], 0
+    while begin < len(x) - 1:
+        before, after, end = names[begin], names[begin + 1], begin + 1
+        if before != after:
+            gap = (energy.sel(model=after) - energy.sel(model=before)).values
+            spread = np.hypot(error.sel(model=before).values, error.sel(model=after).values)
+            end = _end_of_change(names, gap / spread, begin)
+            if names[end] == after:
+                zero = _zero(x, gap, spread, begin, end)
+                found.append(Crossing(before, after, *zero))
+        begin = end
     return found
 
 
-def _changes(names: list[str]) -> Iterable[list[int]]:
-    """Contexts after which the lowest model changes; together those among two models that are close."""
-    groups: list[list[int]] = []
-    for i in range(len(names) - 1):
-        if names[i] == names[i + 1]:
-            continue
-        last = groups[-1][-1] if groups else None
-        if last is not None and i - last <= 2 and {names[last], names[last + 1]} == {names[i], names[i + 1]}:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
+def _end_of_change(names: list[str], gap: Points, begin: int) -> int:
+    """The context where a change of the lowest model that begins at `begin` is over.
+
+    The two models may change places again as long as the gap, in units of its error, is noise.
+    """
+    end = begin + 1
+    for i in range(begin + 1, len(names) - 1):
+        if {names[i], names[i + 1]} - {names[begin], names[begin + 1]} or abs(gap[i]) > _SIGMAS:
+            break
+        if names[i] != names[i + 1]:
+            end = i + 1
+    return end
 
 
-def _zeros(x: Points, gap: Points, error: Points, changes: list[int]) -> list[_Zero]:
-    """The zeros of a smooth curve through a gap that is positive first and changes sign so often."""
-    middle = np.mean([x[changes[0]], x[changes[-1] + 1]])
-    nearest = np.sort(np.argsort(np.abs(x - middle), kind="stable")[:_NEAREST])
-    if len(changes) % 2 == 0:
-        return _fit(x[nearest], gap[nearest], error[nearest])
-    between = np.arange(2) + changes[len(changes) // 2]
-    # A parabola that misses zero, or meets it elsewhere, says less than the two contexts of the change.
-    for where in (nearest, between):
-        if down := [zero for zero in _fit(x[where], gap[where], error[where]) if zero.falls]:
-            return down
-    return []
+def _zero(x: Points, gap: Points, error: Points, begin: int, end: int) -> tuple[float, float]:
+    """Value and error of where a gap that is positive up to `begin` and negative from `end` on is zero."""
+    sure = np.abs(gap) > _SIGMAS * error
+    left = x[: begin + 1][sure[: begin + 1]].max(initial=x[0])
+    right = x[end:][sure[end:]].min(initial=x[-1])
+    for least in _NEAREST:
+        where = _around(x, sure, (x[begin] + x[end]) / 2, least)
+        for zero in _fit(x[where], gap[where], error[where]):
+            if zero.falls and left <= zero.value <= right:
+                return zero.value, zero.error
+    change = next(i for i in range(begin, end) if gap[i] >= 0 >= gap[i + 1] and gap[i] > gap[i + 1])
+    (zero,) = _fit(*(values[change : change + 2] for values in (x, gap, error)))
+    return zero.value, zero.error
+
+
+def _around(x: Points, sure: Bool[np.ndarray, " point"], middle: float, least: int) -> slice:
+    """The contexts nearest to the middle, at least so many, and on both sides as many as reach a sure one."""
+    nearest = np.sort(np.argsort(np.abs(x - middle), kind="stable")[:least])
+    first, last = int(nearest[0]), int(nearest[-1])
+    while first > 0 and not sure[first]:
+        first -= 1
+    while last < len(x) - 1 and not sure[last]:
+        last += 1
+    return slice(first, last + 1)
 
 
 def _fit(x: Points, y: Points, error: Points) -> list[_Zero]:

@@ -25,10 +25,9 @@ def transition_table(evidence: Evidence) -> Table:
         row = (f"peak {peak.height:.3g}", *map(_interval, (peak.within_68, peak.within_95)))
         row = row if peak.found else ("none", "", "")
         table.add_row("susceptibility", *row, f"{peak.p_value:.1%}")
-    kinds = {"energies": evidence.crossings, "energies at zero variance": evidence.at_zero_variance}
-    for name, crossings in kinds.items():
-        for crossing in crossings:
-            table.add_row(name, f"cross at {with_error(crossing.value, crossing.error)}")
+    for crossing in evidence.crossings:
+        at = with_error(crossing.value, crossing.error)
+        table.add_row("energies", f"cross at {at}")
     return table
 
 

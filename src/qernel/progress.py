@@ -26,7 +26,7 @@ class MeasuringView:
         columns = (TextColumn("measuring"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
         self._task = self._bar.add_task("", total=1.0) if self._bar else None
-        self._console = console
+        self._console, self._share = console, 0.0
 
     def __enter__(self):
         self._began = self._printed_at = time.monotonic()
@@ -39,8 +39,13 @@ class MeasuringView:
             self._bar.stop()
 
     def update(self, share: float) -> None:
-        """Show that so much of the whole is done, 0 to 1."""
+        """Show that so much is done, 0 to 1; less than before means that other measurements have begun."""
         now = time.monotonic()
+        if share < self._share:  # something else is measured
+            self._began = now
+            if self._bar and self._task is not None:
+                self._bar.reset(self._task)
+        self._share = share
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=share)
         elif share > 0 and now - self._printed_at > _MEASURING_EVERY_SECONDS:

@@ -38,11 +38,11 @@ def refined(
 
 def contexts_to_add(sweeps: Mapping[str, xarray.Dataset]) -> list[float]:
     """Three contexts between the two around the transition; none where there is no transition."""
-    lowest = lowest_of(sweeps)
-    place = weigh(*lowest).place
+    lowest, crossed = lowest_of(sweeps)
+    place = weigh(lowest, crossed).place
     if place is None:
         return []
-    x = lowest.data[str(lowest.data["energy"].dims[0])].values
+    x = lowest[str(lowest["energy"].dims[0])].values
     left = x[x <= place.within_68[0]].max(initial=x[0])
     right = x[(x >= place.within_68[1]) & (x > left)].min(initial=x[-1])
     points, added = x[(x >= left) & (x <= right)].tolist(), []

@@ -75,7 +75,8 @@ def sweep(
 ) -> xarray.Dataset:
     """Measure the observables of `effort` at every combination of the values in `over`.
 
-    With a `target_error`, contexts whose energy is less precise are measured again, as long as it takes.
+    With a `target_error`, contexts whose energy is less precise are measured again, as long as it takes;
+    of these measurements `progress` is told anew, from 0 to 1.
 
     With `exact`, systems that `exact_pair` treats get their exact energies beside the measured ones.
     """
@@ -87,11 +88,10 @@ def sweep(
     measured: list[Measured] = []
     backwards = effort.start == "down"
     groups = _equal_groups(grid[::-1] if backwards else grid, 1 if effort.start in ("up", "down") else _GROUP)
-    part = 1.0 if effort.target_error is None else 0.5
     for number, contexts in enumerate(groups):
 
         def report(share: float, before: int = number) -> None:
-            progress(part * (before + share) / len(groups))
+            progress((before + share) / len(groups))
 
         key = jax.random.fold_in(jax.random.key(effort.seed), number)
         walkers = _start(hamiltonian, state, contexts, effort, measured, jax.random.fold_in(key, _START))
@@ -99,11 +99,14 @@ def sweep(
     measured = measured[: len(grid)][:: -1 if backwards else 1]
     if effort.target_error is not None:
         again = jax.random.split(jax.random.fold_in(jax.random.key(effort.seed), _AGAIN), len(grid))
+        lacking = np.array([_lacking(each, effort, effort.samples) for each in measured])
         for number, context in enumerate(grid):
-            measured[number] = _to_precision(
-                measurement, state, context, measured[number], effort, again[number]
-            )
-            progress(part + (1 - part) * (number + 1) / len(grid))
+
+            def report_again(share: float, number: int = number) -> None:
+                progress(float(lacking[:number].sum() + lacking[number] * share) / lacking.sum())
+
+            arguments = measurement, state, context, measured[number], effort, again[number]
+            measured[number] = _to_precision(*arguments, report_again)
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
@@ -121,25 +124,35 @@ def _to_precision(
     found: Measured,
     effort: Effort,
     key: PRNGKeyArray,
+    progress: Progress,
 ) -> Measured:
     """`found`, or where its energy's error exceeds the target longer measurements by the same walkers.
 
     Errors fall as 1/sqrt(samples); a tenth more is taken because an error is an estimate. Each measurement
     stands for itself: adding those that happened to be imprecise would bias the mean of skewed energies.
     """
-    assert effort.target_error is not None
     samples, latest = effort.samples, found
     for attempt in range(_ATTEMPTS):
-        excess = (float(np.asarray(latest.results["energy"].error)) / effort.target_error) ** 2
-        if not excess > 1 or samples == _MOST * effort.samples:  # not a number is not precise, nor will it be
+        needed = _lacking(latest, effort, samples)
+        if needed == 0 or samples == _MOST * effort.samples:
             break
-        samples = min(math.ceil(1.1 * excess * samples), _MOST * effort.samples)
+        samples = needed
         width = jnp.full(1, latest.width, latest.electrons.dtype)
         walkers = Walkers(jnp.asarray(latest.electrons)[None], width)
         again = measurement.longer(samples)
-        (latest,) = again(state.model, walkers, context[None], jax.random.fold_in(key, attempt))
+        arguments = state.model, walkers, context[None], jax.random.fold_in(key, attempt)
+        (latest,) = again(*arguments, progress) if attempt == 0 else again(*arguments)
     kept = {name: found.results[name] for name in ("drift", "equilibration")}
     return latest._replace(results=latest.results | kept)
+
+
+def _lacking(found: Measured, effort: Effort, samples: int) -> int:
+    """How many samples the target error takes after a measurement of `samples`; 0 where it is reached."""
+    assert effort.target_error is not None
+    excess = (float(np.asarray(found.results["energy"].error)) / effort.target_error) ** 2
+    if not excess > 1:  # not a number is not precise, nor will it be
+        return 0
+    return min(math.ceil(1.1 * excess * samples), _MOST * effort.samples)
 
 
 @functools.lru_cache(maxsize=4)

@@ -35,13 +35,11 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
     """Energies with errors in meV per electron, and their distance from exact ones where known."""
     swept = [str(name) for name in data["energy"].dims]
     exact = "exact_energy" in data
-    extrapolated = ["extrapolated_energy"] if "extrapolated_energy" in data else []
-    names = ["energy", *extrapolated, *component_names(data)]
+    names = ["energy", *component_names(data)]
     title = f"{what} in meV per electron, standard errors in brackets"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):
-        words = "at 0 variance" if name in extrapolated else name.replace("moire_", "")
-        table.add_column(words, justify="right", no_wrap=True)
+        table.add_column(name.replace("moire_", ""), justify="right", no_wrap=True)
     for index in np.ndindex(data["energy"].shape):
         point = data.isel(dict(zip(swept, index, strict=True)))
         values = {str(name): float(value) for name, value in point.items() if value.ndim == 0}

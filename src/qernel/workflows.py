@@ -15,7 +15,6 @@ from qernel.comparison import lowest_of
 from qernel.config import Config, UserError
 from qernel.dataset import load_dataset
 from qernel.diagram import Diagram, phase_diagram
-from qernel.extrapolation import at_zero_variance, excess_slope
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
 from qernel.measurement import Effort, Progress
@@ -137,11 +136,10 @@ def _measure(
     complete = sweeps(over, 0)
     if refine:
         complete = refined(lambda *where: dict(sweeps(*where)), over, refine).items()
-    found = {}
-    for name, data in complete:
-        data = at_zero_variance(data, excess_slope(runs[name].metrics()))
-        found[name] = data, write_sweep(data, runs[name].sweep_directory) if is_first() else None
-    return found
+    return {
+        name: (data, write_sweep(data, runs[name].sweep_directory) if is_first() else None)
+        for name, data in complete
+    }
 
 
 def sweep_from_all_starts(
@@ -216,8 +214,8 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xar
         data = read_sweep(source)
         systems.setdefault(_system(data), {})[str(source)] = data
     for sweeps in systems.values():
-        lowest = lowest_of(sweeps)
-        yield ", ".join(sweeps), lowest.data, weigh(*lowest, seed=seed)
+        lowest, crossed = lowest_of(sweeps)
+        yield ", ".join(sweeps), lowest, weigh(lowest, crossed, seed=seed)
 
 
 def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagram:

@@ -17,7 +17,6 @@ from qernel.config import load_config
 from qernel.dataset import sweep_dataset
 from qernel.estimators.density import bin_centres
 from qernel.estimators.observable import Result
-from qernel.extrapolation import Slope, at_zero_variance
 from qernel.hamiltonian import make_hamiltonian
 from qernel.lattice import CELL_AREA, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
 from qernel.measurement import Effort
@@ -30,7 +29,6 @@ from qernel.report.history import late_fit, mean_excess, training_curves
 from qernel.report.numbers import decimals_for, fixed
 from qernel.report.page import write_report
 from qernel.report.style import figure_style
-from qernel.report.sweep_words import findings
 from qernel.runs import Run
 from qernel.sweep import context_grid
 from qernel.workflows import write_sweep
@@ -280,14 +278,6 @@ def test_table_shows_the_dataset(reported):
             **{column: point[variable] for column, variable in OTHER_COLUMNS.items()},
         }.items():
             assert agrees(shown[column], float(value))
-
-
-def test_what_is_lacking_to_zero_variance_is_said(reported):
-    variance = reported.line["spread"] ** 2
-    data = reported.line.assign(variance=variance, variance_error=0.1 * variance)
-    said, lacking = findings(at_zero_variance(data, Slope(0.05, 0.01)), {}), 0.05 * variance
-    assert f"lies {lacking.min():.3f} to {lacking.max():.3f} meV per electron above" in said[2]
-    assert not any("zero variance" in sentence for sentence in findings(reported.line, {}))
 
 
 def test_wrong_rows_and_only_they_are_flagged(reported):

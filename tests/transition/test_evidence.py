@@ -5,14 +5,12 @@ import json
 import numpy as np
 import pytest
 import xarray
-from rich.console import Console
 
 from qernel.cli import main
-from qernel.comparison import compare, crossings_of, envelope
+from qernel.comparison import lowest_of
 from qernel.config import load_config
-from qernel.crossing import Crossing
 from qernel.dataset import sweep_dataset
-from qernel.findings import conclusion, transition_table
+from qernel.findings import conclusion
 from qernel.measurement import Effort
 from qernel.transition import Place, extrapolate, weigh
 
@@ -73,21 +71,13 @@ def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
     sweeps = {"liquid": make_sweep(None, shift=0.0), "crystal": make_sweep(None, shift=0.0, seed=1)}
     sweeps["crystal"]["energy"] = sweeps["crystal"]["energy"] + 2 * (1.12 - DEPTH)
     sweeps["crystal"]["coulomb"] = sweeps["crystal"]["coulomb"] - 1.0
-    lowest = envelope(sweeps)
+    lowest, crossed = lowest_of(sweeps)
     assert lowest["model"].values.tolist() == ["liquid"] * 9 + ["crystal"] * 8
     np.testing.assert_array_equal(lowest["coulomb"][9:], sweeps["crystal"]["coulomb"][9:])
-    evidence = weigh(lowest, *crossings_of(compare(sweeps)))
+    evidence = weigh(lowest, crossed)
     assert evidence.transition.within_68[0] <= 1.12 <= evidence.transition.within_68[1]
     assert evidence.crossings[0].value == pytest.approx(1.12, abs=0.02)
     assert evidence.peak is None  # the models do not say how one turns into the other
-
-
-def test_crossings_have_rows_of_their_own(capsys):
-    crossed, at_zero_variance = Crossing("a", "b", 1.0712, 0.0042), Crossing("a", "b", 1.09, 0.03)
-    Console(width=150).print(transition_table(weigh(make_sweep(), [crossed], [at_zero_variance])))
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["energies", "cross", "at", "1.071(4)"] in rows
-    assert ["energies", "at", "zero", "variance", "cross", "at", "1.09(3)"] in rows
 
 
 def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():

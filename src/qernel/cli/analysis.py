@@ -59,12 +59,10 @@ def transition(
         if len(sizes) > 1:
             limit = extrapolate(places)
             at = with_error(limit.value, limit.error)
-            test = f"; that they lie on it has chance {limit.chance:.1%}" if len(sizes) > 2 else ""
-            console.print(
-                f"straight line in 1/N through {len(sizes)} sizes, to infinitely many electrons: {at}{test}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            words = f"straight line in 1/N through {len(sizes)} sizes, to infinitely many electrons: {at}"
+            if len(sizes) > 2:
+                words += f"; chance of a scatter about it as large as theirs: {limit.chance:.1%}"
+            console.print(words, highlight=False, soft_wrap=True)
 
 
 @app.command

@@ -12,8 +12,9 @@ from qernel.cli.notes import note_flags, note_outside
 from qernel.cli.opening import open_run
 from qernel.cli.processes import Processes
 from qernel.cli.sampling import Sampling
-from qernel.comparison import compare, crossings_of, envelope, momentum
+from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
+from qernel.crossing import crossings
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
@@ -99,10 +100,9 @@ def compare_command(
         console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
         note_flags(each, name)
     if len(values) == 1:
-        for which, found in zip(("", "at zero variance "), crossings_of(data), strict=True):
-            for each in found:
-                at = with_error(each.value, each.error)
-                console.print(f"{which}{each.before} gives way to {each.after} at {at}", highlight=False)
+        for crossing in crossings(data["energy"], data["energy_error"]):
+            at = with_error(crossing.value, crossing.error)
+            console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     _print_twist_average(envelope(sweeps))

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from qernel.estimators.statistics import series_estimate
-from qernel.monomials import monomials
 
 _SHORTEST_BLOCK = 20  # steps: below this, the autocorrelation within a block cannot be seen
 _BLOCKS = 200  # at most, over the whole history
@@ -101,11 +100,11 @@ def late_fit(curves: Sequence[Curve]) -> LateFit:
     different, parameters = len(np.unique(contexts, axis=0)), contexts.shape[1]
     degree = max(d for d in range(4) if d == 0 or 2 * math.comb(d + parameters, d) <= different)
     low, high = contexts.min(axis=0), contexts.max(axis=0)
-    powers = monomials(contexts, low, high, degree)
+    powers = _powers(contexts, low, high, degree)
     weight = 1 / _sane(errors)
     solution = np.linalg.lstsq(powers * weight[:, None], energies * weight, rcond=None)[0]
     scatter = float(np.sqrt(np.mean((energies - powers @ solution) ** 2)))
-    fitted = monomials(np.array([curve.context for curve in curves]), low, high, degree) @ solution
+    fitted = _powers(np.array([curve.context for curve in curves]), low, high, degree) @ solution
     excess = [curve.energy - energy for curve, energy in zip(curves, fitted, strict=True)]
     return LateFit(degree, different, scatter, excess)
 
@@ -126,6 +125,19 @@ def _after(curve: Curve, step: float) -> Curve:
     """The blocks beyond a step that have an energy."""
     kept = (curve.step > step) & np.isfinite(curve.energy)
     return Curve(curve.context, *(values[kept] for values in curve[1:]))
+
+
+def _powers(
+    points: Float[np.ndarray, "point parameter"],
+    low: Float[np.ndarray, " parameter"],
+    high: Float[np.ndarray, " parameter"],
+    degree: int,
+) -> Float[np.ndarray, "point monomial"]:
+    """All monomials up to a degree, of parameters scaled to [-1, 1]."""
+    scaled = (2 * points - low - high) / np.where(high > low, high - low, 1.0)
+    factors = np.concatenate([np.ones((len(scaled), 1)), scaled], axis=1)
+    choices = itertools.combinations_with_replacement(range(factors.shape[1]), degree)
+    return np.stack([factors[:, list(choice)].prod(axis=1) for choice in choices], axis=1)
 
 
 def _sane(errors: Float[np.ndarray, " block"]) -> Float[np.ndarray, " block"]:

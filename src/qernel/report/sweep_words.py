@@ -69,7 +69,6 @@ def findings(data: xarray.Dataset, flags: Mapping[Index, Sequence[Flag]]) -> lis
         f"{_between(data['energy_error'], 3)} meV per electron, R-hat {_between(data['energy_r_hat'], 3)}, "
         f"acceptance {_between(data['acceptance'], 2)}.",
         *([_distance(data)] if "exact_energy" in data else []),
-        *([_excess(data)] if "extrapolated_energy" in data else []),
         verdict(count, flags),
     ]
 
@@ -84,14 +83,6 @@ def _distance(data: xarray.Dataset) -> str:
         f"Distance from the exact energy: root mean square {float(np.sqrt((difference**2).mean())):.3f} meV "
         f"per electron; largest {fixed(value, 3, sign=True)} ± {fixed(float(point['energy_error']), 3)} meV"
         f"{f' at {where}' if where else ''}."
-    )
-
-
-def _excess(data: xarray.Dataset) -> str:
-    excess = data["energy"] - data["extrapolated_energy"]
-    return (
-        "By a line through its training's energies and variances, the model lies"
-        f" {_between(excess, 3)} meV per electron above zero variance."
     )
 
 

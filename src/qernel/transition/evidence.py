@@ -49,7 +49,6 @@ class Evidence(NamedTuple):
     peak: Peak | None  # of the fidelity susceptibility
     sectors: tuple[Sector, Sector] | None  # at the lowest and at the highest value of the parameter
     crossings: list[Crossing]
-    at_zero_variance: list[Crossing]  # of energies extrapolated to it
 
     @property
     def transition(self) -> Break | None:
@@ -79,13 +78,7 @@ def may_show_transition(data: xarray.Dataset, parameters: int = 1) -> bool:
     return len(shape) == parameters and max(shape) >= LEAST_POINTS
 
 
-def weigh(
-    data: xarray.Dataset,
-    crossed: Sequence[Crossing] = (),
-    at_zero_variance: Sequence[Crossing] = (),
-    *,
-    seed: int = 0,
-) -> Evidence:
+def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int = 0) -> Evidence:
     """Evidence of a sweep that `may_show_transition`, or of the envelope of several with their crossings."""
     (parameter,) = (str(dim) for dim in data["energy"].dims)
     x, breaks = data[parameter].values, {}
@@ -108,7 +101,6 @@ def weigh(
         peak,
         (_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
         list(crossed),
-        list(at_zero_variance),
     )
 
 
