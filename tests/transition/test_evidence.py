@@ -12,6 +12,7 @@ from qernel.config import load_config
 from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort
+from qernel.report import figures
 from qernel.transition import Place, extrapolate, weigh
 
 DEPTH = np.linspace(0.7, 1.5, 17)
@@ -78,6 +79,9 @@ def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
     assert evidence.transition.within_68[0] <= 1.12 <= evidence.transition.within_68[1]
     assert evidence.crossings[0].value == pytest.approx(1.12, abs=0.02)
     assert evidence.peak is None  # the models do not say how one turns into the other
+    for axes in figures.transition(lowest, evidence).axes:
+        dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+        assert [line.get_xdata()[0] for line in dashed] == [evidence.crossings[0].value]
 
 
 def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():

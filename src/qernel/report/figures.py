@@ -191,6 +191,10 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
         panels[-1].set_ylabel("fidelity\nsusceptibility")
         if evidence.peak.found:
             panels[-1].axvspan(*evidence.peak.within_68, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
+    for axes, crossing in itertools.product(panels, evidence.crossings):
+        ends = crossing.value - crossing.error, crossing.value + crossing.error
+        axes.axvspan(*ends, color=style.EXACT, alpha=0.15, linewidth=0)
+        axes.axvline(crossing.value, color=style.EXACT, linestyle="--", linewidth=1.0)
     panels[-1].set_xlabel(axis_label(parameter))
     letter_panels(panels)
     return figure

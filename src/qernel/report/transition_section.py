@@ -20,13 +20,14 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
     signs = [*map(sign, evidence.breaks), *(["fidelity susceptibility"] if evidence.peak else [])]
     panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
     said = conclusion(evidence)
+    crossed = "Dashed: where energies cross, and its error. " if evidence.crossings else ""
     return publish_figure(
         folder,
         name,
         "Signs of a transition",
         f"{said[0].upper()}{said[1:]}. {panels}, against {spoken(evidence.parameter)}. Lines: branches of a "
-        "jump or a kink, where one was found; shaded: where it is, 68%. Error bars: one standard error. "
-        f"{setting(data)}.",
+        f"jump or a kink, where one was found; shaded: where it is, 68%. {crossed}"
+        f"Error bars: one standard error. {setting(data)}.",
         figures.transition(data, evidence),
         _columns(data, evidence),
     )
