@@ -35,13 +35,13 @@ def test_two_contexts_have_a_straight_line_through_them():
 def test_the_error_of_a_crossing_is_its_scatter(curvature, place):
     random, found = np.random.default_rng(0), []
     gap = (place - DEPTH) * (2.2 + curvature * (place - DEPTH))
-    for _ in range(500):
+    for _ in range(300):
         one, other = 0.01 * random.normal(size=7), gap + 0.02 * random.normal(size=7)
         found += crossed(DEPTH, {"a": one, "b": other}, (0.01, 0.02))
-    assert len(found) == 500
+    assert len(found) == 300
     pulls = np.array([(each.value - place) / each.error for each in found])
-    assert abs(pulls.mean()) < 0.2
-    assert pulls.std() == pytest.approx(1.0, abs=0.1)  # of 500, to 0.03, and errors grow now and then
+    assert abs(pulls.mean()) < 0.25
+    assert pulls.std() == pytest.approx(1.0, abs=0.12)  # of 300, to 0.04, and errors grow now and then
     middle_of_two = np.hypot(0.01, 0.02) / 2.2 / np.sqrt(2)  # the best that two contexts tell
     assert np.median([each.error for each in found]) < 0.85 * middle_of_two
 
@@ -51,11 +51,11 @@ def test_contexts_crowded_around_a_crossing(noise):
     # As `--refine` leaves them: the nearest seven are too close to say which way the gap goes.
     x = np.sort(np.concatenate([np.linspace(0.7, 1.3, 13), 1.0 + np.linspace(-0.02, 0.02, 9)[1::2]]))
     random, pulls = np.random.default_rng(1), []
-    for _ in range(400):
+    for _ in range(200):
         gap = (1.003 - x) * (2.2 + 0.5 * (x - 1)) + noise * random.normal(size=len(x))
         (found,) = crossed(x, {"a": 0 * x, "b": gap}, (0.6 * noise, 0.8 * noise))
         pulls.append((found.value - 1.003) / found.error)
-    assert np.std(pulls) == pytest.approx(1.0, abs=0.12)
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.15)
     assert np.max(np.abs(pulls)) < 4.5
 
 
@@ -93,6 +93,13 @@ def test_a_kink_does_not_carry_the_crossing_past_contexts_that_are_sure(gap):
     (found,) = crossed(DEPTH, {"a": 0 * DEPTH, "b": np.array(gap)}, (0.002, 0.002))
     last = int(np.flatnonzero(np.array(gap) > 0)[-1])
     assert DEPTH[last] <= found.value <= DEPTH[last + 1]
+
+
+@pytest.mark.parametrize("x", [np.array([0.1, 0.7]), DEPTH])
+@pytest.mark.parametrize("at", [0, -2])
+def test_energies_that_are_equal_at_a_context(x, at):
+    (found,) = crossed(x, {"a": 0 * x, "b": x[at] - x}, (0.01, 0.01))
+    assert found.value == pytest.approx(x[at], abs=1e-9)
 
 
 def test_order_of_contexts_does_not_matter():

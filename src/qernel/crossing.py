@@ -118,11 +118,11 @@ def _fit(x: Points, y: Points, error: Points) -> list[_Zero]:
     chi2, freedom = np.sum((design @ coefficients - y / error) ** 2), len(x) - degree - 1
     if freedom and chdtrc(freedom, chi2) < _CHANCE:
         covariance = covariance * chi2 / freedom
-    zeros = []
+    zeros, rounding = [], 1e-9 * width
     for root in _roots(*coefficients):
         value, powers = float(middle + width * root), root ** np.arange(degree + 1)
         slope = float(np.arange(1, degree + 1) * coefficients[1:] @ powers[:-1])
-        if x[0] <= value <= x[-1] and slope != 0:
+        if x[0] - rounding <= value <= x[-1] + rounding and slope != 0:
             spread = math.sqrt(powers @ covariance @ powers) / abs(slope)
             zeros.append(_Zero(value, float(width * spread), slope < 0))
     return zeros
