@@ -62,8 +62,8 @@ def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, lis
     if len(sweeps) == 1:
         (only,) = sweeps.values()
         return only, []
-    data = compare(sweeps)
-    return envelope(sweeps), crossings(data["energy"], data["energy_error"])
+    lowest, data = envelope(sweeps), compare(sweeps)  # the former complains where contexts differ
+    return lowest, crossings(data["energy"], data["energy_error"])
 
 
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:

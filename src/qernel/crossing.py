@@ -51,34 +51,35 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     all if the same one is lowest in the end. Contexts without error bars are left out.
     """
     (parameter,) = (str(dim) for dim in energy.dims if dim != "model")
-    known = ((error > 0) & (error < np.inf)).all("model")
-    energy, error = (each.isel({parameter: known}).sortby(parameter) for each in (energy, error))
-    x = energy[parameter].values.astype(float)
-    names = [str(name) for name in energy["model"].values[energy.values.argmin(energy.dims.index("model"))]]
+    energies, errors = (each.transpose("model", ...).values for each in (energy, error))
+    order = np.argsort(energy[parameter].values)
+    known = np.all((errors > 0) & (errors < np.inf), axis=0)
+    order = order[known[order]]
+    x, energies, errors = energy[parameter].values[order].astype(float), energies[:, order], errors[:, order]
+    names, lowest = energy["model"].values, energies.argmin(axis=0).tolist()
     found, begin = [], 0
     while begin < len(x) - 1:
-        before, after, end = names[begin], names[begin + 1], begin + 1
+        before, after, end = lowest[begin], lowest[begin + 1], begin + 1
         if before != after:
-            gap = (energy.sel(model=after) - energy.sel(model=before)).values
-            spread = np.hypot(error.sel(model=before).values, error.sel(model=after).values)
-            end = _end_of_change(names, gap / spread, begin)
-            if names[end] == after:
+            gap, spread = energies[after] - energies[before], np.hypot(errors[before], errors[after])
+            end = _end_of_change(lowest, gap / spread, begin)
+            if lowest[end] == after:
                 zero = _zero(x, gap, spread, begin, end)
-                found.append(Crossing(before, after, *zero))
+                found.append(Crossing(str(names[before]), str(names[after]), *zero))
         begin = end
     return found
 
 
-def _end_of_change(names: list[str], gap: Points, begin: int) -> int:
+def _end_of_change(lowest: list[int], gap: Points, begin: int) -> int:
     """The context where a change of the lowest model that begins at `begin` is over.
 
     The two models may change places again as long as the gap, in units of its error, is noise.
     """
     end = begin + 1
-    for i in range(begin + 1, len(names) - 1):
-        if {names[i], names[i + 1]} - {names[begin], names[begin + 1]} or abs(gap[i]) > _SIGMAS:
+    for i in range(begin + 1, len(lowest) - 1):
+        if {lowest[i], lowest[i + 1]} - {lowest[begin], lowest[begin + 1]} or abs(gap[i]) > _SIGMAS:
             break
-        if names[i] != names[i + 1]:
+        if lowest[i] != lowest[i + 1]:
             end = i + 1
     return end
 
