@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 from jaxtyping import Bool, Float
-from scipy.special import chdtrc
+
+from qernel.least_squares import fit
 
 _NEAREST = (7, 5)  # contexts that a parabola follows at least, first and if it fails
 _SIGMAS = 3.0  # beyond so many errors a difference is not noise
@@ -113,12 +114,10 @@ def _around(x: Points, sure: Bool[np.ndarray, " point"], middle: float, least: i
 def _fit(x: Points, y: Points, error: Points) -> list[_Zero]:
     """Zeros within the points, in their order, of the polynomial that fits them."""
     degree, middle, width = (1 if len(x) < 4 else 2), x.mean(), np.ptp(x)
-    design = np.vander((x - middle) / width, degree + 1, increasing=True) / error[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    coefficients = covariance @ design.T @ (y / error)
-    chi2, freedom = np.sum((design @ coefficients - y / error) ** 2), len(x) - degree - 1
-    if freedom and chdtrc(freedom, chi2) < _CHANCE:
-        covariance = covariance * chi2 / freedom
+    terms = np.vander((x - middle) / width, degree + 1, increasing=True)
+    coefficients, covariance, scatter, chance = fit(terms, y, error)
+    if chance < _CHANCE:
+        covariance = covariance * scatter
     zeros, rounding = [], 1e-9 * width
     for root in _roots(*coefficients):
         value, powers = float(middle + width * root), root ** np.arange(degree + 1)

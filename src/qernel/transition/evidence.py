@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray
-from scipy.special import chdtrc
 
 from qernel.crossing import Crossing
+from qernel.least_squares import fit
 from qernel.transition.decision import Break, Interval, locate
 from qernel.transition.peak import Peak, locate_peak
 
@@ -121,12 +121,9 @@ def extrapolate(places: Sequence[tuple[int, Place]]) -> Extrapolation:
     size = np.array([electrons for electrons, _ in places], float)
     position = np.array([place.value for _, place in places])
     error = np.ptp([place.within_68 for _, place in places], axis=1) / 2
-    design = np.stack([np.ones_like(size), 1 / size], axis=1) / error[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    value, slope = line = covariance @ design.T @ (position / error)
-    chi2, freedom = np.sum((design @ line - position / error) ** 2), len(places) - 2
-    chance = float(chdtrc(freedom, chi2)) if freedom > 0 else 1.0
-    return Extrapolation(float(value), float(np.sqrt(covariance[0, 0])), float(slope), chance)
+    line = fit(np.stack([np.ones_like(size), 1 / size], axis=1), position, error)
+    value, slope = line.coefficients
+    return Extrapolation(float(value), float(np.sqrt(line.covariance[0, 0])), float(slope), line.chance)
 
 
 def _measured(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
