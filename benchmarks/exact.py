@@ -5,14 +5,20 @@ from pathlib import Path
 
 
 def exact_energy(
-    system: str, depth: float, momentum: tuple[int, int] = (-1, 0), *, dielectric_constant: float = 5.0
+    system: str,
+    depth: float,
+    momentum: tuple[int, int] = (-1, 0),
+    *,
+    dielectric_constant: float = 5.0,
+    moire_phase: float = 45.0,
 ) -> float:
     """Of electrons/cells, e.g. "6/9", in a sector of total momentum, meV per electron."""
     record = json.loads((Path(__file__).parent / f"exact_{system.replace('/', '_')}.json").read_text())
     return next(
         sector["energy"]
         for each in record["contexts"]
-        if (each["moire_depth"], each["dielectric_constant"]) == (depth, dielectric_constant)
+        if (each["moire_depth"], each["dielectric_constant"], each["moire_phase"])
+        == (depth, dielectric_constant, moire_phase)
         for sector in each["sectors"]
         if list(momentum) in sector["momenta"]
     )

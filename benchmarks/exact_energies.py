@@ -1,12 +1,13 @@
 """Exact energies of four electrons in six moiré cells and six in nine, by sector of total momentum.
 
-For every depth and dielectric constant: the two lowest levels of each star of momenta, energy components of
-the lowest, and uncertainties, in meV per electron. The result is written after every context, and contexts
-that it holds already are not calculated again.
+For every depth, dielectric constant and moiré phase: the two lowest levels of each star of momenta, energy
+components of the lowest, and uncertainties, in meV per electron. The result is written after every context,
+and contexts that it holds already are not calculated again.
 """
 
 import argparse
 import json
+from itertools import product
 from pathlib import Path
 
 from environment import environment
@@ -18,10 +19,10 @@ from qernel.reference.stars import stars
 
 MATERIAL = {
     "moire_potential": 15.0,
-    "moire_phase": 45.0,
     "effective_mass": 0.35,
     "moire_constant": 8.031,
 }
+CONTEXT = ("moire_depth", "dielectric_constant", "moire_phase")
 SYSTEMS = {"4/6": (4, supercell_of(6)), "6/9": (6, supercell_of(9))}
 HERE = Path(__file__).parent
 
@@ -33,6 +34,7 @@ def main() -> None:
         "--depths", type=float, nargs="+", default=[round(0.7 + 0.1 * i, 1) for i in range(9)]
     )
     parser.add_argument("--dielectric", type=float, nargs="+", default=[5.0, 10.0])
+    parser.add_argument("--phases", type=float, nargs="+", default=[45.0], help="in degrees")
     parser.add_argument("--determinants", type=int, default=40_000)
     parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
@@ -41,13 +43,12 @@ def main() -> None:
         table = json.loads(path.read_text()) if path.exists() else _empty(system, arguments.determinants)
         if table["determinants"] != arguments.determinants:
             parser.error(f"{path} was made with {table['determinants']} determinants: move it away")
-        for dielectric in arguments.dielectric:
-            for depth in arguments.depths:
-                known = {(row["dielectric_constant"], row["moire_depth"]) for row in table["contexts"]}
-                if (dielectric, depth) not in known:
-                    table["contexts"].append(_context(system, depth, dielectric, arguments.determinants))
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(json.dumps(table, indent=1) + "\n")
+        for values in product(arguments.phases, arguments.dielectric, arguments.depths):
+            context = dict(zip(reversed(CONTEXT), values, strict=True))
+            if all(any(row[name] != context[name] for name in CONTEXT) for row in table["contexts"]):
+                table["contexts"].append(_context(system, context, arguments.determinants))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(table, indent=1) + "\n")
 
 
 def _empty(system: str, determinants: int) -> dict:
@@ -64,9 +65,9 @@ def _empty(system: str, determinants: int) -> dict:
     }
 
 
-def _context(system: str, depth: float, dielectric: float, determinants: int) -> dict:
+def _context(system: str, context: dict[str, float], determinants: int) -> dict:
     electrons, supercell = SYSTEMS[system]
-    family = Family(**MATERIAL, moire_depth=depth, dielectric_constant=dielectric)
+    family = Family(**MATERIAL, **context)
     couplings = family.couplings(family.middle())
     unit = float(couplings.energy_unit)
     representatives = [star[0] for star in stars(supercell)]
@@ -86,10 +87,9 @@ def _context(system: str, depth: float, dielectric: float, determinants: int) ->
         row["levels"] = (sector.energies * unit / electrons).tolist()
         row["bound"] = sector.bound * unit / electrons
         rows.append({name: x for name, x in row.items() if name != "momentum"})
-        print(
-            system, dielectric, depth, star[0], f"{row['energy']:.4f} +- {row['uncertainty']:.4f}", flush=True
-        )
-    return {"dielectric_constant": dielectric, "moire_depth": depth, "sectors": rows}
+        energy = f"{row['energy']:.4f} +- {row['uncertainty']:.4f}"
+        print(system, *context.values(), star[0], energy, flush=True)
+    return context | {"sectors": rows}
 
 
 if __name__ == "__main__":

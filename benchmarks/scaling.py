@@ -1,8 +1,7 @@
 """How does the time of a training step grow with the number of electrons?
 
-Times the parts of a step of the preset `eighteen` (239k parameters) with more or fewer electrons at filling
-2/3, and fits the exponent from 18 electrons on. The optimizer's part is left out: it does not depend on
-their number.
+Times the parts of a step of a preset with more or fewer electrons at filling 2/3, and fits the exponent from
+18 electrons on. The optimizer's part is left out: it does not depend on their number.
 """
 
 import argparse
@@ -12,15 +11,17 @@ import numpy as np
 from environment import save
 from rich.console import Console
 from rich.table import Table
+from step_time import PARTS as STEP_PARTS
 from step_time import measure
 
 from qernel.config import load_config
 
-PARTS = ("sampling", "local energy", "scores")
+PARTS = STEP_PARTS[:-1]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("preset", nargs="?", default="eighteen")
     parser.add_argument("--electrons", type=int, nargs="+", default=[6, 18, 54, 150])
     parser.add_argument("--walkers", type=int, default=4)
     parser.add_argument("--microbatch", type=int, default=1)
@@ -32,7 +33,7 @@ def main() -> None:
     for electrons in arguments.electrons:
         system = [f"electrons=[{electrons},0]", f"cells={electrons * 3 // 2}"]
         batch = [f"walkers={arguments.walkers}", f"microbatch={arguments.microbatch}"]
-        config = load_config("eighteen", [*system, *batch, "stages=[{steps=1,contexts=1}]"])
+        config = load_config(arguments.preset, [*system, *batch, "stages=[{steps=1,contexts=1}]"])
         times = measure(config, None, arguments.seconds)
         forward, parts = times["forward"], [times[part] for part in PARTS]
         per_walker = {name: 1e3 * times[name] / arguments.walkers for name in ("forward", *PARTS)}
@@ -45,7 +46,7 @@ def main() -> None:
     Console(width=150).print(table)
     overall = exponent([row for row in rows if row["electrons"] >= 18])
     print(f"time of a step ~ electrons^{overall:.2f} from 18 electrons on")
-    about = {"command": "benchmarks/scaling.py", "preset": "eighteen", "walkers": arguments.walkers}
+    about = {"command": "benchmarks/scaling.py", "preset": arguments.preset, "walkers": arguments.walkers}
     about |= {"microbatch": arguments.microbatch}
     save(arguments.out, about | {"exponent": overall, "rows": rows})
 
