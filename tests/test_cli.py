@@ -128,8 +128,8 @@ def test_finished_run_stays_as_it_is(capsys, trained_run, tiny_file):
 def test_system_and_parameters_are_said_first(trained_run):
     lines = trained_run.outputs[0].splitlines()
     assert "2 + 1 electrons in 3 moiré cells" in lines[0]
-    assert "eps 5" in lines[0]
-    assert lines[1] == "contexts: moire_depth 0.5 to 2"
+    constants = "phase 45 degrees, eps 5, m* 0.35 m_e, a_M 8.031 nm"
+    assert lines[1].startswith(f"contexts: moire_depth 0.5 to 2; at {constants}")
     assert "parameters" in lines[2]
     assert "conditioning" in lines[2]
 

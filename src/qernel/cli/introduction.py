@@ -15,14 +15,24 @@ def introduce(config: Config) -> None:
     up, down = system.electrons
     console.print(
         f"{up} + {down} electrons in {cell.cells} moiré cells {cell.matrix} (sqrt3 x sqrt3 order {fits}), "
-        f"eps {system.dielectric_constant:g}, phase {system.moire_phase:g} degrees, "
-        f"V0 {system.moire_potential:g} meV, m* {system.effective_mass:g} m_e, "
-        f"a_M {system.moire_constant:g} nm",
+        f"V0 {system.moire_potential:g} meV",
         highlight=False,
         soft_wrap=True,
     )
+    fixed = {
+        "moire_depth": f"depth {system.moire_depth:g}",
+        "moire_phase": f"phase {system.moire_phase:g} degrees",
+        "dielectric_constant": f"eps {system.dielectric_constant:g}",
+        "effective_mass": f"m* {system.effective_mass:g} m_e",
+        "moire_constant": f"a_M {system.moire_constant:g} nm",
+    }
+    fixed |= {
+        name: f"{name} {value:g}" for name in ("twist_1", "twist_2") if (value := getattr(system, name))
+    }
+    constants = ", ".join(text for name, text in fixed.items() if name not in config.contexts)
     ranges = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.contexts.items())
-    console.print(f"contexts: {ranges or f'none; moire_depth {system.moire_depth:g}'}", highlight=False)
+    at = f"; at {constants}" if constants else ""
+    console.print(f"contexts: {ranges or 'none'}{at}", highlight=False, soft_wrap=True)
     counts = parameters_by_module(config)
     total = sum(counts.values())
     modules = ", ".join(f"{name} {count:,}" for name, count in counts.items())
