@@ -6,10 +6,8 @@ Its zero has the error of the fit,
 
     sigma_x = sqrt(p(x)^T C p(x)) / |slope at x|,        p(x) = (1, x, x^2),
 
-C being the coefficients' covariance. Where points scatter about the curve more than their errors explain, as
-happens by chance in 5% of cases, C is enlarged by chi squared per degree of freedom (Birge, Phys. Rev. 40,
-207 (1932)). Where the parabola contradicts the contexts next to the change it follows fewer, in the end a
-straight line follows the two of the change.
+C being the coefficients' covariance (`least_squares.fit`). Where the parabola contradicts the contexts next
+to the change it follows fewer, in the end a straight line follows the two of the change.
 """
 
 import math
@@ -23,7 +21,6 @@ from qernel.least_squares import fit
 
 _NEAREST = (7, 5)  # contexts that a parabola follows at least, first and if it fails
 _SIGMAS = 3.0  # beyond so many errors a difference is not noise
-_CHANCE = 0.05
 
 Points = Float[np.ndarray, " point"]
 
@@ -115,9 +112,7 @@ def _fit(x: Points, y: Points, error: Points) -> list[_Zero]:
     """Zeros within the points, in their order, of the polynomial that fits them."""
     degree, middle, width = (1 if len(x) < 4 else 2), x.mean(), np.ptp(x)
     terms = np.vander((x - middle) / width, degree + 1, increasing=True)
-    coefficients, covariance, scatter, chance = fit(terms, y, error)
-    if chance < _CHANCE:
-        covariance = covariance * scatter
+    coefficients, covariance, _ = fit(terms, y, error)
     zeros, rounding = [], 1e-9 * width
     for root in _roots(*coefficients):
         value, powers = float(middle + width * root), root ** np.arange(degree + 1)

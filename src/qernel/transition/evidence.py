@@ -116,7 +116,8 @@ class Extrapolation(NamedTuple):
 def extrapolate(places: Sequence[tuple[int, Place]]) -> Extrapolation:
     """To infinitely many electrons, of numbers of electrons and places: a straight line in 1/N.
 
-    Errors are half the 68% intervals. Needs two sizes; that the line is straight only a third can tell.
+    Errors are half the 68% intervals, enlarged where the sizes scatter more about the line (`least_squares`).
+    Needs two sizes; that the line is straight only a third can tell.
     """
     size = np.array([electrons for electrons, _ in places], float)
     position = np.array([place.value for _, place in places])
