@@ -1,0 +1,106 @@
+"""What does a sweep cost by one conditional model, against a model for each of its points, at equal error?
+
+Four electrons in six cells. Trains one model for all depths from 0.5 to 1.6, and one for each of five depths,
+the same network without conditioning, all from random weights with the same walkers. Prints the excess over
+the exact energy after so many steps, averaged over the depths, and how many times more walkers' steps a sweep
+of 21 dedicated models takes to be as good as the conditional one.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from environment import measured_rows
+from exact import exact_energy
+from rich.console import Console
+from rich.table import Table
+
+from qernel.config import Config, load_config
+from qernel.measurement import Effort
+from qernel.sweep import sweep
+from qernel.training.loop import initial_state, train
+
+POINTS = 21  # of the sweep
+DEPTHS = [0.7, 0.9, 1.1, 1.3, 1.5]
+WAYS = {"one conditional model": "conditional", "dedicated models": "dedicated"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--walkers", type=int, default=256)
+    parser.add_argument("--conditional", type=int, nargs="+", default=[100, 200, 400], help="steps")
+    parser.add_argument("--dedicated", type=int, nargs="+", default=[50, 100, 150, 200], help="steps")
+    parser.add_argument("--out", type=Path, help="what it has already is not run again")
+    arguments = parser.parse_args()
+    about = {"command": "benchmarks/sweep_cost.py", "walkers": arguments.walkers, "depths": DEPTHS}
+    about |= {"units": "meV per electron"}
+    rows = measured_rows(
+        WAYS, arguments.seeds, arguments.out, about, lambda way, seed: measure(way, seed, arguments)
+    )
+    print_table(rows)
+
+
+def measure(way: str, seed: int, arguments: argparse.Namespace) -> dict:
+    """Excess over the exact energy, its error and the spread by number of steps and by depth."""
+    steps = sorted(getattr(arguments, WAYS[way]))
+    schedule = [f"seed={seed}", f"walkers={arguments.walkers}", "decay_steps=100", "refresh_every=50"]
+    base = ["electrons=[4,0]", "cells=6", *schedule]
+    if way == "dedicated models":
+        stages = f"stages=[{{steps={steps[-1]}}}]"
+        runs = [
+            load_config("six-over-depth", [*base, "contexts={}", f"moire_depth={depth}", stages])
+            for depth in DEPTHS
+        ]
+    else:
+        runs = [load_config("six-over-depth", [*base, f"stages=[{{steps={steps[-1]},contexts=8}}]"])]
+    found = np.concatenate([after_steps(config, steps, seed) for config in runs], axis=-1)
+    excess = found[0] - np.array([exact_energy("4/6", depth) for depth in DEPTHS])
+    return {
+        "steps": steps,
+        "excess": excess.tolist(),
+        "error": found[1].tolist(),
+        "spread": found[2].tolist(),
+    }
+
+
+def after_steps(config: Config, steps: list[int], seed: int) -> np.ndarray:
+    """Energy, error and spread by number of steps and depth, of all depths or the one of training."""
+    effort = Effort(walkers=128, samples=40, observables=("energy",), seed=seed)
+    over, found = {"moire_depth": DEPTHS} if config.contexts else {}, []
+    for state, _ in train(config, initial_state(config)):
+        if int(state.step) in steps:
+            data = sweep(config, state, over, effort)
+            found.append([np.atleast_1d(data[name].values) for name in ("energy", "energy_error", "spread")])
+    return np.moveaxis(np.array(found), 0, 1)
+
+
+def print_table(rows: list[dict]) -> None:
+    """Excess averaged over depths, and what dedicated models would have to be trained for as little."""
+    table = Table("seed", "", "steps", "excess (meV)", "largest", "spread (meV)", "cost of 21", box=None)
+    for row in rows:
+        dedicated = [r for r in rows if r["seed"] == row["seed"] and r["variant"] == "dedicated models"]
+        for index, steps in enumerate(row["steps"]):
+            excess, error = np.array(row["excess"][index]), np.array(row["error"][index])
+            mean = f"{excess.mean():.4f} ± {np.sqrt(np.sum(error**2)) / len(error):.4f}"
+            cells = (mean, f"{excess.max():.3f}", f"{np.mean(row['spread'][index]):.2f}")
+            ratio = ""
+            if row["variant"] == "one conditional model" and dedicated:
+                ratio = f"{POINTS * steps_to(excess.mean(), dedicated[0]) / steps:.1f} x"
+            table.add_row(str(row["seed"]), row["variant"], str(steps), *cells, ratio)
+    Console(width=130).print(table)
+
+
+def steps_to(excess: float, dedicated: dict) -> float:
+    """Steps after which dedicated models have this mean excess, by logarithms; infinite if never."""
+    means = np.mean(dedicated["excess"], axis=1)
+    steps = np.array(dedicated["steps"], float)
+    if means.min() > excess:
+        return float("inf")
+    last = max(1, int(np.flatnonzero(means <= excess)[0]))
+    x, y = np.log(steps[last - 1 : last + 1]), np.log(np.maximum(means[last - 1 : last + 1], 1e-4))
+    return float(np.exp(np.interp(-np.log(max(excess, 1e-4)), -y, x)))
+
+
+if __name__ == "__main__":
+    main()
