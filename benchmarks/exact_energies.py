@@ -22,7 +22,7 @@ MATERIAL = {
     "effective_mass": 0.35,
     "moire_constant": 8.031,
 }
-CONTEXT = ("moire_depth", "dielectric_constant", "moire_phase")
+CONTEXT = ("moire_phase", "dielectric_constant", "moire_depth")
 SYSTEMS = {"4/6": (4, supercell_of(6)), "6/9": (6, supercell_of(9))}
 HERE = Path(__file__).parent
 
@@ -44,7 +44,7 @@ def main() -> None:
         if table["determinants"] != arguments.determinants:
             parser.error(f"{path} was made with {table['determinants']} determinants: move it away")
         for values in product(arguments.phases, arguments.dielectric, arguments.depths):
-            context = dict(zip(reversed(CONTEXT), values, strict=True))
+            context = dict(zip(CONTEXT, values, strict=True))
             if all(any(row[name] != context[name] for name in CONTEXT) for row in table["contexts"]):
                 table["contexts"].append(_context(system, context, arguments.determinants))
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,9 +39,9 @@ def diagram_table(diagram: Diagram) -> Table:
         table.add_column(name, no_wrap=True)
     for at, evidence in diagram.cuts:
         found = evidence.transition
-        row = (
-            (f"{found.kind} {_size(found)}", _interval(found.within_68)) if found else ("no jump or kink", "")
-        )
+        row = ("no jump or kink", "")
+        if found:
+            row = (f"{found.kind} {_size(found)}", _interval(found.within_68))
         crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
         ends = dict.fromkeys(str(sector.label) for sector in evidence.sectors or ())
         table.add_row(f"{at:.4g}", *row, crossed, " to ".join(ends))

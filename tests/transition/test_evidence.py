@@ -99,10 +99,8 @@ def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():
     again = [limit_of(exact + widths * random.normal(size=3)) for _ in range(2000)]
     assert np.std([each.value for each in again]) == pytest.approx(limit.error, rel=0.06)
     assert np.mean([each.chance < 0.1 for each in again]) == pytest.approx(0.1, abs=0.02)  # to 0.007
-    bent = exact + np.array(
-        [0, 0.1, 0]
-    )  # not on a line: the error is enlarged by how far they scatter about it
-    inverse = 1 / np.array(sizes)
+    # Not on a line: the error is enlarged by how far they scatter about it.
+    bent, inverse = exact + np.array([0, 0.1, 0]), 1 / np.array(sizes)
     line = np.polyfit(inverse, bent, 1, w=1 / widths)
     chi2 = np.sum(((np.polyval(line, inverse) - bent) / widths) ** 2)
     assert limit_of(bent).error == pytest.approx(limit.error * np.sqrt(chi2))
