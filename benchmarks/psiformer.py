@@ -89,7 +89,10 @@ def print_table(rows: list[dict], steps: int, exact: float) -> None:
             for factor, row in zip(factors, here, strict=True)
         ]
         public = [PUBLIC[0] / first_below(row, PUBLIC[1]) for row in here]
-        cells += [" ".join(f"{factor:.1f}" for factor in each) for each in (factors, faster, public)]
+        cells += [
+            " ".join(f"{factor:.1f}" if factor else "never" for factor in each)
+            for each in (factors, faster, public)
+        ]
         table.add_row(name, f"{here[0]['parameters']:,}", *cells)
     Console(width=150).print(table)
 

@@ -18,6 +18,7 @@ def test_fine_tuning_stays_at_the_context_of_the_same_network(tiny):
     assert [stage.contexts for stage in new.training.stages] == [1]
     assert (new.training.steps, new.training.seed) == (40, 3)
     assert new.optimizer.learning_rate < tiny().optimizer.learning_rate
+    assert new.optimizer.first_norm_bound == new.optimizer.norm_bound
 
 
 def test_fine_tuning_in_a_part_of_the_range_keeps_several_contexts(tiny):
@@ -55,6 +56,7 @@ def test_a_larger_system_keeps_polarization_and_ansatz():
     assert (new.model, new.contexts) == (six.model, six.contexts)
     assert new.training.start == "runs/six"
     assert (new.training.steps, new.training.walkers) == (300, 64)
+    assert new.optimizer.first_norm_bound == new.optimizer.norm_bound < six.optimizer.first_norm_bound
 
 
 def test_the_supercell_is_the_new_one():

@@ -27,7 +27,7 @@ def finetuned(
         "within": within,
         "stages": [{"steps": steps, "contexts": contexts}],
     }
-    tree["optimizer"] |= _FINE
+    tree["optimizer"] |= _FINE | {"first_norm_bound": config.optimizer.norm_bound}
     tree |= {"description": f"{config.description}; fine-tuned", "cost": ""}
     return overridden(tree, overrides)
 
@@ -51,6 +51,7 @@ def enlarged(
         )
     tree["system"] |= {"electrons": [electrons * up // of, electrons * (of - up) // of], "cells": cells}
     tree["system"].pop("supercell", None)
+    tree["optimizer"]["first_norm_bound"] = config.optimizer.norm_bound  # longer steps are for random weights
     last = config.training.stages[-1].contexts
     tree["training"] |= {"start": start, "stages": [{"steps": steps, "contexts": last}]}
     tree |= {"description": f"{electrons} electrons in {cells} cells, from {start}", "cost": ""}

@@ -15,6 +15,10 @@ DAMPING = 1e-3
 UNBOUNDED = 1e30
 
 
+def unbounded(t):
+    return UNBOUNDED
+
+
 def split(flat):
     """Vectors of nine parameters as the pytree of a model."""
     return {"a": jnp.asarray(flat[..., :3]), "b": jnp.asarray(flat[..., 3:]).reshape(*flat.shape[:-1], 2, 3)}
@@ -38,7 +42,7 @@ def batch(seed):
 
 def test_minsr_is_the_natural_gradient():
     rows, residual, o, eps = batch(1)
-    transform = spring(lambda t: 0.1, momentum=0.0, damping=DAMPING, norm_bound=UNBOUNDED)
+    transform = spring(lambda t: 0.1, momentum=0.0, damping=DAMPING, norm_bound=unbounded)
     zero = split(np.zeros(PARAMETERS))
     step, _ = transform.update(zero, transform.init(zero), scores=rows, residual=residual)
     # S = O^T O; the force O^T eps is half the energy gradient.
@@ -50,7 +54,7 @@ def test_spring_keeps_what_the_walkers_say_nothing_about():
     # In parameter space: phi = argmin |O phi - eps|^2 + damping |phi - mu phi_old|^2
     momentum, damping = 0.8, 0.05
     rates = lambda t: 0.1 / (1 + t / 2)  # noqa: E731
-    transform = spring(rates, momentum=momentum, damping=damping, norm_bound=UNBOUNDED)
+    transform = spring(rates, momentum=momentum, damping=damping, norm_bound=unbounded)
     zero = split(np.zeros(PARAMETERS))
     state, phi = transform.init(zero), np.zeros(PARAMETERS)
     for t in range(4):
@@ -68,7 +72,7 @@ def test_steps_longer_than_the_bound_are_shortened_to_it(bound):
     zero = split(np.zeros(PARAMETERS))
 
     def step(norm_bound):
-        transform = spring(lambda t: 0.5, momentum=0.9, damping=DAMPING, norm_bound=norm_bound)
+        transform = spring(lambda t: 0.5, momentum=0.9, damping=DAMPING, norm_bound=lambda t: norm_bound)
         made, _ = transform.update(zero, transform.init(zero), scores=rows, residual=residual)
         return flatten(made)
 
@@ -79,9 +83,24 @@ def test_steps_longer_than_the_bound_are_shortened_to_it(bound):
     np.testing.assert_array_equal(step(2 * np.sum((o @ free) ** 2)), free)
 
 
+def test_the_bound_falls_from_the_first_to_the_last():
+    zero, lengths = split(np.zeros(PARAMETERS)), []
+    config = OptimizerConfig(learning_rate=100.0, first_norm_bound=9e-4, norm_bound=1e-4)
+    optimizer = make_optimizer(config)
+    state = optimizer.init(zero)
+    for t in range(301):
+        rows, residual, o, _ = batch(t)
+        step, state = optimizer.update(zero, state, zero, scores=rows, residual=residual)
+        lengths.append(np.sum((o @ flatten(step)) ** 2))
+    assert lengths[0] == pytest.approx(9e-4, rel=1e-9)
+    assert np.all(np.diff(lengths) < 0)
+    assert lengths[10] == pytest.approx(3e-4, rel=1e-9)
+    assert lengths[300] == pytest.approx(1e-4, rel=0.01)
+
+
 def test_minsr_by_name_forgets_the_last_direction():
     zero = split(np.zeros(PARAMETERS))
-    optimizer = make_optimizer(OptimizerConfig(name="minsr", momentum=0.9, norm_bound=UNBOUNDED))
+    optimizer = make_optimizer(OptimizerConfig(name="minsr", momentum=0.9, first_norm_bound=UNBOUNDED))
     state = optimizer.init(zero)
     for seed in (5, 6):
         rows, residual, o, eps = batch(seed)
@@ -107,7 +126,7 @@ def test_works_in_single_precision():
     rows, residual, o, eps = batch(7)
     rows, residual = jax.tree.map(lambda x: x.astype(jnp.float32), (rows, residual))
     zero = jax.tree.map(lambda x: x.astype(jnp.float32), split(np.zeros(PARAMETERS)))
-    optimizer = make_optimizer(OptimizerConfig(norm_bound=UNBOUNDED))
+    optimizer = make_optimizer(OptimizerConfig(first_norm_bound=UNBOUNDED))
     step, state = optimizer.update(zero, optimizer.init(zero), zero, scores=rows, residual=residual)
     assert {leaf.dtype for leaf in jax.tree.leaves((step, state.direction))} == {np.dtype(np.float32)}
     expected = -0.05 * np.linalg.solve(o.T @ o + 1e-3 * np.eye(PARAMETERS), o.T @ eps)

@@ -9,7 +9,7 @@ keeps the part of the last direction phi that the present walkers say nothing ab
 
 mu = 0 is MinSR (Chen and Heyl, arXiv:2302.01941). Scores are centred per context, so S is the mean of
 the contexts' covariances. The step -lr phi is shortened where its squared Fisher length
-lr^2 phi^T S phi would exceed `norm_bound`: without it the first step from random weights can be fatal.
+lr^2 phi^T S phi would exceed a bound: without it the first step from random weights can be fatal.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class SpringState(NamedTuple):
 
 
 def spring(
-    learning_rate: optax.Schedule, *, momentum: float, damping: float, norm_bound: float
+    learning_rate: optax.Schedule, *, momentum: float, damping: float, norm_bound: optax.Schedule
 ) -> optax.GradientTransformationExtraArgs:
     """The update as an optax transformation.
 
@@ -52,7 +52,8 @@ def spring(
         direction = jax.tree.map(jnp.add, carried, correction)
         rate = learning_rate(state.count)
         length = rate * rate * jnp.sum((scale * along(scores, direction)) ** 2).astype(jnp.float64)
-        rate = rate * jnp.minimum(1.0, jnp.sqrt(norm_bound / jnp.maximum(length, 1e-30)))
+        bound = norm_bound(state.count)
+        rate = rate * jnp.minimum(1.0, jnp.sqrt(bound / jnp.maximum(length, 1e-30)))
         step = jax.tree.map(lambda d: (-rate).astype(d.dtype) * d, direction)
         return step, SpringState(state.count + 1, direction)
 
