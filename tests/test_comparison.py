@@ -1,5 +1,8 @@
 """The lower envelope of several models, and where they cross."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import xarray
@@ -7,6 +10,7 @@ import xarray
 from qernel.cli import main
 from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
+from qernel.dataset import load_sweep
 from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.sweep import sweep
@@ -96,6 +100,30 @@ def test_what_is_complete_is_kept_when_interrupted(runs, monkeypatch):
         compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, lambda share: None)
     left = {name: len(list(Run(runs / name).sweep_directory.glob("*"))) for name in files}
     assert left == {"one": files["one"] + 1, "two": files["two"]}
+
+
+@pytest.mark.parametrize(("refine", "share", "kept"), [(0, 0.8, ["one"]), (1, 0.8, ["one"]), (0, 0.02, [])])
+def test_a_request_to_stop_keeps_what_was_measured(runs, refine, share, kept):
+    """Of two models; the request comes while the second or the first one is equilibrated."""
+    asked = []
+
+    def stop_at(now):
+        if now > share and not asked:
+            asked.append(now)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = {name: set(Run(runs / name).sweep_files()) for name in ("one", "two")}
+    over, effort = {"moire_depth": np.linspace(0.6, 1.3, 8).tolist()}, Effort(walkers=4, samples=12)
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UserError, match="stopped; measured until then: ") as error:
+        compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, stop_at, refine=refine)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    new = {name: set(Run(runs / name).sweep_files()) - files for name, files in before.items()}
+    assert [name for name in new if new[name]] == kept
+    for name in kept:
+        (file,) = new[name]
+        assert str(file) in str(error.value)
+        assert load_sweep(file)["energy"].sizes == {"moire_depth": 8}
 
 
 def test_models_of_different_parts_of_a_range_need_a_common_place(tiny, tmp_path):

@@ -8,7 +8,7 @@ import xarray
 
 from qernel.cli import main
 from qernel.config import UserError
-from qernel.measurement import Effort
+from qernel.measurement import Effort, StopMeasuring
 from qernel.sweep import context_grid, sweep
 from qernel.training.loop import initial_state
 from qernel.workflows import write_sweep
@@ -196,3 +196,49 @@ def test_contexts_are_sampled_to_a_precision(polarized):
     np.testing.assert_array_equal(
         sweep(*polarized, {"moire_depth": [0.7, 1.6]}, met, exact=False)["energy"], rough["energy"]
     )
+
+
+def stop_at(share):
+    def progress(now):
+        if now >= share:
+            raise StopMeasuring
+
+    return progress
+
+
+def test_a_sweep_that_is_stopped_has_whole_rows_as_without_the_stop(tiny):
+    config = tiny(*TWO)
+    over = {"moire_depth": [0.6, 0.8, 1.0, 1.2, 1.4], "twist_1": [0.1, 0.2, 0.3]}  # two groups of eight
+    effort = Effort(walkers=4, equilibration=4, samples=12, observables=("energy",))
+    whole = sweep(config, initial_state(config), over, effort)
+    part = sweep(config, initial_state(config), over, effort, progress=stop_at(0.55))
+    np.testing.assert_array_equal(part["moire_depth"], [0.6, 0.8])
+    for name in ("energy", "energy_error", "samples", "drift"):
+        np.testing.assert_array_equal(part[name], whole[name].sel(moire_depth=[0.6, 0.8]))
+
+
+def test_a_sweep_that_is_stopped_keeps_samples_if_they_are_enough(polarized):
+    effort = Effort(walkers=8, equilibration=0, samples=20, observables=("energy",), start="down")
+    over = {"moire_depth": [0.7, 1.2, 1.6]}
+    part = sweep(*polarized, over, effort, exact=False, progress=stop_at(1.5 / 3))
+    np.testing.assert_array_equal(part["moire_depth"], [1.2, 1.6])
+    np.testing.assert_array_equal(part["samples"], [10, 20])
+    assert np.all(part["energy_error"] > 0)
+    with pytest.raises(StopMeasuring):
+        sweep(*polarized, over, effort, exact=False, progress=stop_at(0.4 / 3))
+
+
+def test_a_stop_on_the_way_to_a_precision_keeps_what_was_complete(polarized):
+    effort = Effort(walkers=8, equilibration=0, samples=12, observables=("energy",))
+    over = {"moire_depth": [0.7, 1.6]}
+    done = []
+
+    def stop_in_the_second_round(now):
+        done.append(now)
+        if len(done) > effort.samples:
+            raise StopMeasuring
+
+    rough = sweep(*polarized, over, effort, exact=False)
+    precise = effort._replace(target_error=0.5 * float(rough["energy_error"].min()))
+    part = sweep(*polarized, over, precise, exact=False, progress=stop_in_the_second_round)
+    np.testing.assert_array_equal(part["energy"], rough["energy"])

@@ -40,10 +40,16 @@ class Effort(NamedTuple):
     start: str = "nearest"  # where walkers come from, see `qernel.sweep.STARTS`
 
 
-Progress = Callable[[float], None]  # told from time to time which share is done, from 0 to 1
+Progress = Callable[[float], None]  # told after every sample which share is done, from 0 to 1
+
+
+class StopMeasuring(Exception):
+    """What `progress` raises to end a measurement early: with the samples so far, if they are enough."""
+
 
 DRIFT = 3.0  # standard errors by which potential energies may differ between two blocks
 _BLOCKS = 10
+_ENOUGH = 10  # samples of a measurement that was ended early
 
 
 class Measured(NamedTuple):
@@ -80,7 +86,10 @@ class Measurement:
         key: PRNGKeyArray,
         progress: Progress = lambda share: None,
     ) -> list[Measured]:
-        """Equilibrate the walkers at the contexts, then measure; one entry per context."""
+        """Equilibrate the walkers at the contexts, then measure; one entry per context.
+
+        Raises StopMeasuring where `progress` did before there were enough samples.
+        """
         points, effort = jnp.asarray(contexts), self.effort
         planned = effort.equilibration + effort.samples
         walkers, drift, thrown_away = self._equilibrate(
@@ -96,13 +105,20 @@ class Measurement:
             walkers = Walkers(moved.electrons, walkers.width)
             acceptances.append(gather(acceptance))
             self._take(sums, gather(self._observe(model, walkers.electrons, points, now)))
-            progress((effort.equilibration + index + 1 - begin) / planned)
+            try:
+                progress((effort.equilibration + index + 1 - begin) / planned)
+            except StopMeasuring:
+                if len(acceptances) < _ENOUGH:
+                    raise
+                break
         couplings = couplings_of(self.hamiltonian, points, jnp.float64)
         mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(walkers)
         return [
             Measured(
                 self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings))
-                | self._about_walkers(float(mean_acceptance[c]), float(drift[c]), int(thrown_away[c])),
+                | _about_walkers(
+                    float(mean_acceptance[c]), float(drift[c]), int(thrown_away[c]), len(acceptances)
+                ),
                 np.asarray(walkers.electrons[c]),
                 float(walkers.width[c]),
             )
@@ -178,14 +194,15 @@ class Measurement:
             found |= observable.results(sums[name], couplings)
         return found
 
-    def _about_walkers(self, acceptance: float, drift: float, thrown_away: int) -> dict[str, Result]:
-        numbers = {
-            "acceptance": (acceptance, "acceptance of the moves"),
-            "drift": (drift, "drift at the end of equilibration, in standard errors"),
-            "equilibration": (thrown_away, "samples thrown away for equilibration"),
-            "samples": (self.effort.samples, "samples of each walker"),
-        }
-        return {name: Result(np.asarray(value), None, "1", text) for name, (value, text) in numbers.items()}
+
+def _about_walkers(acceptance: float, drift: float, thrown_away: int, samples: int) -> dict[str, Result]:
+    numbers = {
+        "acceptance": (acceptance, "acceptance of the moves"),
+        "drift": (drift, "drift at the end of equilibration, in standard errors"),
+        "equilibration": (thrown_away, "samples thrown away for equilibration"),
+        "samples": (samples, "samples of each walker"),
+    }
+    return {name: Result(np.asarray(value), None, "1", text) for name, (value, text) in numbers.items()}
 
 
 def _block(effort: Effort) -> int:

@@ -1,6 +1,6 @@
 """More contexts where a transition is: between the two that hold it, round after round."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray
@@ -17,8 +17,8 @@ def refined(
     measure: Callable[[Mapping[str, Sequence[float]], int], Sweeps],
     over: Mapping[str, Sequence[float]],
     rounds: int,
-) -> Sweeps:
-    """Sweeps of `measure(contexts, round)`, with contexts added in so many rounds where a transition is.
+) -> Iterator[Sweeps]:
+    """Yields sweeps of `measure(contexts, round)`, with more contexts after each round where a transition is.
 
     Of several models the lowest at each context shows it, and where their energies cross. Without one nothing
     is added. Raises UserError unless `over` is one parameter with enough contexts to tell.
@@ -27,13 +27,14 @@ def refined(
         raise UserError(f"refinement needs one parameter and {LEAST_POINTS} contexts of it or more")
     (parameter,) = over
     sweeps = measure(over, 0)
+    yield sweeps
     for number in range(1, rounds + 1):
         added = contexts_to_add(sweeps)
         if not added:
             break
         finer = measure({parameter: added}, number)
         sweeps = {name: merged(sweeps[name], finer[name]) for name in sweeps}
-    return sweeps
+        yield sweeps
 
 
 def contexts_to_add(sweeps: Mapping[str, xarray.Dataset]) -> list[float]:

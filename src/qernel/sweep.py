@@ -20,7 +20,7 @@ from qernel.config import Config, UserError, suggestion
 from qernel.dataset import sweep_dataset
 from qernel.estimators.observable import Result
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
-from qernel.measurement import Effort, Measured, Measurement, Progress
+from qernel.measurement import Effort, Measured, Measurement, Progress, StopMeasuring
 from qernel.reference.two_electrons import exact_pair, has_exact_pair
 from qernel.sampling import Walkers, crystal_walkers, initial_walkers
 from qernel.training.step import TrainingState
@@ -79,6 +79,9 @@ def sweep(
     of these measurements `progress` is told anew, from 0 to 1.
 
     With `exact`, systems that `exact_pair` treats get their exact energies beside the measured ones.
+
+    Where `progress` raises StopMeasuring, the sweep is of the contexts measured until then, of several
+    parameters those with all values of all but the first; raises it where there are none.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     _check_start(effort.start, hamiltonian, list(over))
@@ -95,8 +98,15 @@ def sweep(
 
         key = jax.random.fold_in(jax.random.key(effort.seed), number)
         walkers = _start(hamiltonian, state, contexts, effort, measured, jax.random.fold_in(key, _START))
-        measured += measurement(state.model, walkers, contexts, key, report)
-    measured = measured[: len(grid)][:: -1 if backwards else 1]
+        try:
+            measured += measurement(state.model, walkers, contexts, key, report)
+        except StopMeasuring:
+            break
+    order = slice(None, None, -1 if backwards else 1)
+    whole = _whole(grid, len(measured))
+    if whole == 0:
+        raise StopMeasuring
+    grid, measured = grid[order][:whole][order], measured[:whole][order]
     if effort.target_error is not None:
         again = jax.random.split(jax.random.fold_in(jax.random.key(effort.seed), _AGAIN), len(grid))
         lacking = np.array([_lacking(each, effort, effort.samples) for each in measured])
@@ -106,7 +116,10 @@ def sweep(
                 progress(float(lacking[:number].sum() + lacking[number] * share) / lacking.sum())
 
             arguments = measurement, state, context, measured[number], effort, again[number]
-            measured[number] = _to_precision(*arguments, report_again)
+            try:
+                measured[number] = _to_precision(*arguments, report_again)
+            except StopMeasuring:
+                break
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
@@ -141,7 +154,7 @@ def _to_precision(
         walkers = Walkers(jnp.asarray(latest.electrons)[None], width)
         again = measurement.longer(samples)
         arguments = state.model, walkers, context[None], jax.random.fold_in(key, attempt)
-        (latest,) = again(*arguments, progress) if attempt == 0 else again(*arguments)
+        (latest,) = again(*arguments, progress if attempt == 0 else lambda share: progress(1.0))
     kept = {name: found.results[name] for name in ("drift", "equilibration")}
     return latest._replace(results=latest.results | kept)
 
@@ -213,6 +226,12 @@ def _equal_groups(grid: np.ndarray, most: int) -> list[np.ndarray]:
     size = -(-len(grid) // groups)
     filler = np.repeat(grid[-1:], groups * size - len(grid), axis=0)
     return np.split(np.concatenate([grid, filler]), groups)
+
+
+def _whole(grid: np.ndarray, measured: int) -> int:
+    """How many of the first `measured` contexts make up whole rows of the grid, along its first parameter."""
+    inner = next((len(grid) // len(np.unique(column)) for column in grid.T if np.ptp(column) > 0), 1)
+    return min(measured, len(grid)) // inner * inner
 
 
 @functools.lru_cache(maxsize=256)

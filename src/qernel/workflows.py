@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from qernel.dataset import load_dataset
 from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
-from qernel.measurement import Effort, Progress
+from qernel.measurement import Effort, Progress, StopMeasuring
 from qernel.numbering import new_file
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
@@ -120,7 +121,37 @@ def _measure(
 ) -> dict[str, tuple[xarray.Dataset, Path | None]]:
     """Sweeps of several runs at the same contexts, by name, each written to its run once it is complete.
 
-    With refinement that is when all rounds are. With their files, None where another process wrote them.
+    With their files, None where another process wrote them. Raises UserError when it was asked to stop, with
+    what was measured until then written.
+    """
+    written: dict[str, tuple[xarray.Dataset, Path | None]] = {}
+    with _StopSignals() as stop:
+
+        def report(share: float) -> None:
+            progress(share)
+            if stop.requested_anywhere():
+                raise StopMeasuring
+
+        try:
+            for name, data in _complete_sweeps(runs, over, effort, report, refine):
+                file = write_sweep(data, runs[name].sweep_directory) if is_first() else None
+                written[name] = data, file
+        except StopMeasuring:
+            files = ", ".join(str(file) for _, file in written.values())
+            raise UserError(f"stopped; measured until then: {files or 'nothing'}") from None
+    return written
+
+
+def _complete_sweeps(
+    runs: Mapping[str, Run],
+    over: Mapping[str, Sequence[float]],
+    effort: Effort,
+    progress: Progress,
+    refine: int,
+) -> Iterator[tuple[str, xarray.Dataset]]:
+    """Yields sweeps with their names; with refinement after all rounds, or those before it was stopped.
+
+    Raises StopMeasuring then.
     """
 
     def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
@@ -133,13 +164,24 @@ def _measure(
 
             yield name, sweep(run.config(), state, over, here, progress=report)
 
-    complete = sweeps(over, 0)
-    if refine:
-        complete = refined(lambda *where: dict(sweeps(*where)), over, refine).items()
-    return {
-        name: (data, write_sweep(data, runs[name].sweep_directory) if is_first() else None)
-        for name, data in complete
-    }
+    if not refine:
+        yield from sweeps(over, 0)
+        return
+    first: dict[str, xarray.Dataset] = {}
+    latest = first
+
+    def measure(over: Mapping[str, Sequence[float]], number: int) -> dict[str, xarray.Dataset]:
+        found = {} if number else first
+        found.update(sweeps(over, number))
+        return found
+
+    try:
+        for found in refined(measure, over, refine):
+            latest = found
+    except StopMeasuring:
+        yield from latest.items()
+        raise
+    yield from latest.items()
 
 
 def sweep_from_all_starts(
@@ -316,7 +358,12 @@ class _StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def requested_anywhere(self) -> bool:
+        """Whether any process was asked. All of them have to ask this."""
+        return anywhere(self.requested)[0]
+
     def _ask(self, number, _frame):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        print("qernel: stopping; a second signal stops at once", file=sys.stderr)

@@ -38,7 +38,8 @@ def two_models(over, number):
 
 
 def test_contexts_close_in_on_the_crossing_of_two_models():
-    found = refined(two_models, OVER, 2)
+    *earlier, found = refined(two_models, OVER, 2)
+    assert [len(each["crystal"]["moire_depth"]) for each in earlier] == [8, 11]
     for data in found.values():
         depth = data["moire_depth"].values
         assert len(depth) == 14
@@ -72,7 +73,8 @@ def test_without_a_transition_none_are_added():
         asked.append(number)
         return {"model": make_sweep(*over.values(), False, number)}
 
-    assert len(refined(measure, OVER, 3)["model"]["moire_depth"]) == 8
+    (only,) = refined(measure, OVER, 3)
+    assert len(only["model"]["moire_depth"]) == 8
     assert asked == [0]
 
 
@@ -90,4 +92,4 @@ def test_merged_sweeps_are_in_order_and_keep_what_was_measured_first():
 @pytest.mark.parametrize("over", [{"moire_depth": [1.0, 1.1]}, OVER | {"twist_1": [0.0]}])
 def test_one_parameter_and_enough_contexts_are_needed(over):
     with pytest.raises(UserError, match="one parameter and 7 contexts"):
-        refined(two_models, over, 1)
+        next(refined(two_models, over, 1))
