@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import equinox as eqx
+import numpy as np
 from environment import save
 from exact import exact_energy
 from rich.console import Console
@@ -38,12 +39,13 @@ def main() -> None:
     rows = []
     for depth in arguments.depths:
         exact = exact_energy("4/6", depth)
+        tuned, alone = fine_tuning(depth, arguments.fine), dedicated(depth, arguments.dedicated)
         runs = {
-            "fine-tuned": measured(*fine_tuning(depth, arguments.fine), depth, [0, *arguments.fine]),
-            "dedicated": measured(*dedicated(depth, arguments.dedicated), depth, arguments.dedicated),
+            "fine-tuned": measured(*tuned, [0, *arguments.fine], {"moire_depth": [depth]}, EFFORT),
+            "dedicated": measured(*alone, arguments.dedicated, {}, EFFORT),
         }
         for way, found in runs.items():
-            for step, energy, error, spread in found:
+            for step, ((energy,), (error,), (spread,)) in found:
                 row = {"depth": depth, "way": way, "steps": step, "excess": energy - exact}
                 rows.append(row | {"error": error, "spread": spread})
                 print(rows[-1], flush=True)
@@ -53,20 +55,19 @@ def main() -> None:
 
 
 def measured(
-    config: Config, state: TrainingState, depth: float, steps: list[int]
-) -> Iterator[tuple[float, ...]]:
-    """Steps, energy, its error, and spread, after each number of steps of training."""
+    config: Config, state: TrainingState, steps: list[int], over: dict[str, list[float]], effort: Effort
+) -> Iterator[tuple[int, list[list[float]]]]:
+    """Yields energies, their errors and spreads, each over contexts, after each number of steps."""
 
-    def measure(state: TrainingState):
-        over = {"moire_depth": [depth]} if config.contexts else {}
-        data = sweep(config, state, over, EFFORT)
-        return tuple(float(data[name].squeeze()) for name in ("energy", "energy_error", "spread"))
+    def measure(state: TrainingState) -> list[list[float]]:
+        data = sweep(config, state, over, effort)
+        return [np.atleast_1d(data[name].values).tolist() for name in ("energy", "energy_error", "spread")]
 
     if 0 in steps:
-        yield (0, *measure(state))
+        yield 0, measure(state)
     for latest, _ in train(config, state):
         if int(latest.step) in steps:
-            yield (int(latest.step), *measure(latest))
+            yield int(latest.step), measure(latest)
 
 
 def fine_tuning(depth: float, steps: list[int]) -> tuple[Config, TrainingState]:

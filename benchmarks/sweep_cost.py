@@ -10,15 +10,15 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from conditioning import measured
 from environment import measured_rows
 from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
-from qernel.config import Config, load_config
+from qernel.config import load_config
 from qernel.measurement import Effort
-from qernel.sweep import sweep
-from qernel.training.loop import initial_state, train
+from qernel.training.loop import initial_state
 
 POINTS = 21  # of the sweep
 DEPTHS = [0.7, 0.9, 1.1, 1.3, 1.5]
@@ -54,25 +54,14 @@ def measure(way: str, seed: int, arguments: argparse.Namespace) -> dict:
         ]
     else:
         runs = [load_config("six-over-depth", [*base, f"stages=[{{steps={steps[-1]},contexts=8}}]"])]
-    found = np.concatenate([after_steps(config, steps, seed) for config in runs], axis=-1)
-    excess = found[0] - np.array([exact_energy("4/6", depth) for depth in DEPTHS])
-    return {
-        "steps": steps,
-        "excess": excess.tolist(),
-        "error": found[1].tolist(),
-        "spread": found[2].tolist(),
-    }
-
-
-def after_steps(config: Config, steps: list[int], seed: int) -> np.ndarray:
-    """Energy, error and spread by number of steps and depth, of all depths or the one of training."""
     effort = Effort(walkers=128, samples=40, observables=("energy",), seed=seed)
-    over, found = {"moire_depth": DEPTHS} if config.contexts else {}, []
-    for state, _ in train(config, initial_state(config)):
-        if int(state.step) in steps:
-            data = sweep(config, state, over, effort)
-            found.append([np.atleast_1d(data[name].values) for name in ("energy", "energy_error", "spread")])
-    return np.moveaxis(np.array(found), 0, 1)
+    found = []  # (run, step, quantity, depth)
+    for config in runs:
+        over = {"moire_depth": DEPTHS} if config.contexts else {}
+        found.append([each for _, each in measured(config, initial_state(config), steps, over, effort)])
+    energy, error, spread = np.moveaxis(np.concatenate(found, axis=-1), 1, 0)
+    excess = energy - np.array([exact_energy("4/6", depth) for depth in DEPTHS])
+    return {"steps": steps, "excess": excess.tolist(), "error": error.tolist(), "spread": spread.tolist()}
 
 
 def print_table(rows: list[dict]) -> None:
