@@ -102,9 +102,12 @@ def test_what_is_complete_is_kept_when_interrupted(runs, monkeypatch):
     assert left == {"one": files["one"] + 1, "two": files["two"]}
 
 
-@pytest.mark.parametrize(("refine", "share", "kept"), [(0, 0.8, ["one"]), (1, 0.8, ["one"]), (0, 0.02, [])])
+@pytest.mark.parametrize(
+    ("refine", "share", "kept"),
+    [(0, 0.02, []), (0, 0.8, ["one"]), (1, 0.8, ["one"]), (0, 0.985, ["one", "two"])],
+)
 def test_a_request_to_stop_keeps_what_was_measured(runs, refine, share, kept):
-    """Of two models; the request comes while the second or the first one is equilibrated."""
+    """Of two models; the request comes while the first or the second is equilibrated, or at its end."""
     asked = []
 
     def stop_at(now):

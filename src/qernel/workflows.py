@@ -136,6 +136,7 @@ def _measure(
             for name, data in _complete_sweeps(runs, over, effort, report, refine):
                 file = write_sweep(data, runs[name].sweep_directory) if is_first() else None
                 written[name] = data, file
+            report(1.0)  # the last sweep may have been cut short
         except StopMeasuring:
             files = ", ".join(str(file) for _, file in written.values())
             raise UserError(f"stopped; measured until then: {files or 'nothing'}") from None
@@ -149,9 +150,9 @@ def _complete_sweeps(
     progress: Progress,
     refine: int,
 ) -> Iterator[tuple[str, xarray.Dataset]]:
-    """Yields sweeps with their names; with refinement after all rounds, or those before it was stopped.
+    """Yields sweeps with their names; with refinement those of all rounds, or of the rounds before a stop.
 
-    Raises StopMeasuring then.
+    Raises StopMeasuring after these.
     """
 
     def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
@@ -173,6 +174,7 @@ def _complete_sweeps(
     def measure(over: Mapping[str, Sequence[float]], number: int) -> dict[str, xarray.Dataset]:
         found = {} if number else first
         found.update(sweeps(over, number))
+        progress(1.0)  # which raises StopMeasuring where the last sweep was cut short
         return found
 
     try:
