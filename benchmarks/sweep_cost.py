@@ -75,7 +75,10 @@ def print_table(rows: list[dict]) -> None:
             cells = (mean, f"{excess.max():.3f}", f"{np.mean(row['spread'][index]):.2f}")
             ratio = ""
             if row["variant"] == "one conditional model" and dedicated:
-                ratio = f"{POINTS * steps_to(excess.mean(), dedicated[0]) / steps:.1f} x"
+                needed = steps_to(excess.mean(), dedicated[0])
+                most = dedicated[0]["steps"][-1]
+                more = ">" if needed > most else ""
+                ratio = f"{more}{POINTS * min(needed, most) / steps:.1f} x"
             table.add_row(str(row["seed"]), row["variant"], str(steps), *cells, ratio)
     Console(width=130).print(table)
 

@@ -88,38 +88,9 @@ def sweep(
     training = config.training
     compiled = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code
     measurement = _measurement(hamiltonian, compiled, training.precision, training.microbatch)
-    measured: list[Measured] = []
-    backwards = effort.start == "down"
-    groups = _equal_groups(grid[::-1] if backwards else grid, 1 if effort.start in ("up", "down") else _GROUP)
-    for number, contexts in enumerate(groups):
-
-        def report(share: float, before: int = number) -> None:
-            progress((before + share) / len(groups))
-
-        key = jax.random.fold_in(jax.random.key(effort.seed), number)
-        walkers = _start(hamiltonian, state, contexts, effort, measured, jax.random.fold_in(key, _START))
-        try:
-            measured += measurement(state.model, walkers, contexts, key, report)
-        except StopMeasuring:
-            break
-    order = slice(None, None, -1 if backwards else 1)
-    whole = _whole(grid, len(measured))
-    if whole == 0:
-        raise StopMeasuring
-    grid, measured = grid[order][:whole][order], measured[:whole][order]
+    grid, measured = _measure_once(measurement, state, grid, effort, progress)
     if effort.target_error is not None:
-        again = jax.random.split(jax.random.fold_in(jax.random.key(effort.seed), _AGAIN), len(grid))
-        lacking = np.array([_lacking(each, effort, effort.samples) for each in measured])
-        for number, context in enumerate(grid):
-
-            def report_again(share: float, number: int = number) -> None:
-                progress(float(lacking[:number].sum() + lacking[number] * share) / lacking.sum())
-
-            arguments = measurement, state, context, measured[number], effort, again[number]
-            try:
-                measured[number] = _to_precision(*arguments, report_again)
-            except StopMeasuring:
-                break
+        measured = _measure_to_precision(measurement, state, grid, measured, effort, progress)
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
@@ -128,6 +99,56 @@ def sweep(
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
     return sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
+
+
+def _measure_once(
+    measurement: Measurement, state: TrainingState, grid: np.ndarray, effort: Effort, progress: Progress
+) -> tuple[np.ndarray, list[Measured]]:
+    """The contexts of the grid and what is measured there, group by group, or those before it was stopped."""
+    order = slice(None, None, -1 if effort.start == "down" else 1)
+    groups = _equal_groups(grid[order], 1 if effort.start in ("up", "down") else _GROUP)
+    measured: list[Measured] = []
+    for number, contexts in enumerate(groups):
+
+        def report(share: float, before: int = number) -> None:
+            progress((before + share) / len(groups))
+
+        key = jax.random.fold_in(jax.random.key(effort.seed), number)
+        start_key = jax.random.fold_in(key, _START)
+        walkers = _start(measurement.hamiltonian, state, contexts, effort, measured, start_key)
+        try:
+            measured += measurement(state.model, walkers, contexts, key, report)
+        except StopMeasuring:
+            break
+    whole = _whole(grid, len(measured))
+    if whole == 0:
+        raise StopMeasuring
+    return grid[order][:whole][order], measured[:whole][order]
+
+
+def _measure_to_precision(
+    measurement: Measurement,
+    state: TrainingState,
+    grid: np.ndarray,
+    measured: list[Measured],
+    effort: Effort,
+    progress: Progress,
+) -> list[Measured]:
+    """What was measured, or measured longer where the energy is not precise enough, until it is stopped."""
+    precise = list(measured)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(effort.seed), _AGAIN), len(grid))
+    lacking = np.array([_lacking(each, effort, effort.samples) for each in measured])
+    for number, context in enumerate(grid):
+
+        def report(share: float, number: int = number) -> None:
+            progress(float(lacking[:number].sum() + lacking[number] * share) / lacking.sum())
+
+        arguments = measurement, state, context, measured[number], effort, keys[number]
+        try:
+            precise[number] = _to_precision(*arguments, report)
+        except StopMeasuring:
+            break
+    return precise
 
 
 def _to_precision(
