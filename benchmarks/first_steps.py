@@ -54,7 +54,9 @@ def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
 def print_table(rows: list[dict], steps: int) -> None:
     marks = range(WINDOW, steps + 1, WINDOW)
     table = Table("electrons", "bound", *(f"{mark} steps" for mark in marks), "refused", box=None)
-    for name in sorted({row["variant"] for row in rows}, key=lambda name: int(name.split(",")[0])):
+    for name in sorted(
+        dict.fromkeys(row["variant"] for row in rows), key=lambda name: int(name.split(",")[0])
+    ):
         electrons, bound = name.split(", ")
         lowest = min(averages(row, steps).min() for row in rows if row["variant"].startswith(f"{electrons},"))
         here = [row for row in rows if row["variant"] == name]
