@@ -54,6 +54,7 @@ def measured_rows(
         for name in names:
             if (name, seed) not in done:
                 rows.append({"variant": name, "seed": seed} | measure(name, seed))
+                jax.clear_caches()  # the compiled code of some ten trainings crashes a process
                 print(f"{name}, seed {seed}: measured", flush=True)
                 save(out, about | {"rows": rows})
     return rows

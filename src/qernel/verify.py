@@ -149,5 +149,6 @@ def _candidate(model: _Trained | str, out: Path, console: Console) -> Candidate:
     else:
         config, run, name = load_config(model.preset, model.overrides), Run(out / model.name), model.name
         train_run(config, run, TrainingView(config, console))
+        jax.clear_caches()  # the compiled code of some ten trainings crashes a process
     state = run.state()
     return Candidate(name, run.config(), state)

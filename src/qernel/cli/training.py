@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import jax
 from cyclopts import Parameter
 
 from qernel.cli.application import app, console
@@ -154,6 +155,7 @@ def transfer(
         if not _train(config, new, left, processes):
             return
         start = new.path
+        jax.clear_caches()  # the compiled code of some ten trainings crashes a process
 
 
 def _train(config: Config, run: Run, minutes: float | None, processes: Processes) -> bool:
