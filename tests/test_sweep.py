@@ -228,17 +228,20 @@ def test_a_sweep_that_is_stopped_keeps_samples_if_they_are_enough(polarized):
         sweep(*polarized, over, effort, exact=False, progress=stop_at(0.4 / 3))
 
 
-def test_a_stop_on_the_way_to_a_precision_keeps_what_was_complete(polarized):
+@pytest.mark.parametrize(("further", "samples"), [(1, 12), (11, 12), (20, 20)])
+def test_a_stop_on_the_way_to_a_precision_keeps_the_longer_measurement(polarized, further, samples):
     effort = Effort(walkers=8, equilibration=0, samples=12, observables=("energy",))
     over = {"moire_depth": [0.7, 1.6]}
     done = []
 
     def stop_in_the_second_round(now):
         done.append(now)
-        if len(done) > effort.samples:
+        if len(done) >= effort.samples + further:
             raise StopMeasuring
 
     rough = sweep(*polarized, over, effort, exact=False)
-    precise = effort._replace(target_error=0.5 * float(rough["energy_error"].min()))
+    precise = effort._replace(target_error=0.1 * float(rough["energy_error"].min()))
     part = sweep(*polarized, over, precise, exact=False, progress=stop_in_the_second_round)
-    np.testing.assert_array_equal(part["energy"], rough["energy"])
+    np.testing.assert_array_equal(part["samples"], [samples, 12])
+    same = part["samples"].values == 12
+    np.testing.assert_array_equal(part["energy"][same], rough["energy"][same])

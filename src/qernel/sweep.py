@@ -176,6 +176,9 @@ def _to_precision(
         again = measurement.longer(samples)
         arguments = state.model, walkers, context[None], jax.random.fold_in(key, attempt)
         (latest,) = again(*arguments, progress if attempt == 0 else lambda share: progress(1.0))
+        if (taken := int(latest.results["samples"].value)) < samples:  # stopped early
+            latest = latest if taken > effort.samples else found
+            break
     kept = {name: found.results[name] for name in ("drift", "equilibration")}
     return latest._replace(results=latest.results | kept)
 
