@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -127,58 +127,47 @@ def _measure(
     written: dict[str, tuple[xarray.Dataset, Path | None]] = {}
     with _StopSignals() as stop:
 
-        def report(share: float) -> None:
-            progress(share)
-            if stop.requested_anywhere():
-                raise StopMeasuring
+        def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
+            here = effort._replace(seed=effort.seed + number)
+            for index, (name, run) in enumerate(runs.items()):
+                state = run.state()
+
+                def report(share: float, before: int = index) -> None:
+                    progress((before + share) / len(runs))
+                    stop.check()
+
+                yield name, sweep(run.config(), state, over, here, progress=report)
+                stop.check()  # this sweep may have been cut short
 
         try:
-            for name, data in _complete_sweeps(runs, over, effort, report, refine):
+            for name, data in _refined_sweeps(sweeps, over, refine) if refine else sweeps(over, 0):
                 file = write_sweep(data, runs[name].sweep_directory) if is_first() else None
                 written[name] = data, file
-            report(1.0)  # the last sweep may have been cut short
         except StopMeasuring:
             files = ", ".join(str(file) for _, file in written.values())
             raise UserError(f"stopped; measured until then: {files or 'nothing'}") from None
     return written
 
 
-def _complete_sweeps(
-    runs: Mapping[str, Run],
+def _refined_sweeps(
+    sweeps: Callable[[Mapping[str, Sequence[float]], int], Iterator[tuple[str, xarray.Dataset]]],
     over: Mapping[str, Sequence[float]],
-    effort: Effort,
-    progress: Progress,
-    refine: int,
+    rounds: int,
 ) -> Iterator[tuple[str, xarray.Dataset]]:
-    """Yields sweeps with their names; with refinement those of all rounds, or of the rounds before a stop.
+    """Yields what `sweeps(contexts, round)` does, of all rounds together.
 
-    Raises StopMeasuring after these.
+    Where that raises StopMeasuring, so does this, after the sweeps of the rounds before.
     """
-
-    def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
-        here = effort._replace(seed=effort.seed + number)
-        for index, (name, run) in enumerate(runs.items()):
-            state = run.state()
-
-            def report(share: float, before: int = index) -> None:
-                progress((before + share) / len(runs))
-
-            yield name, sweep(run.config(), state, over, here, progress=report)
-
-    if not refine:
-        yield from sweeps(over, 0)
-        return
     first: dict[str, xarray.Dataset] = {}
     latest = first
 
     def measure(over: Mapping[str, Sequence[float]], number: int) -> dict[str, xarray.Dataset]:
         found = {} if number else first
         found.update(sweeps(over, number))
-        progress(1.0)  # which raises StopMeasuring where the last sweep was cut short
         return found
 
     try:
-        for found in refined(measure, over, refine):
+        for found in refined(measure, over, rounds):
             latest = found
     except StopMeasuring:
         yield from latest.items()
@@ -360,9 +349,10 @@ class _StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def requested_anywhere(self) -> bool:
-        """Whether any process was asked. All of them have to ask this."""
-        return anywhere(self.requested)[0]
+    def check(self) -> None:
+        """Raises StopMeasuring if any process was asked. All of them have to call this."""
+        if any(anywhere(self.requested)):
+            raise StopMeasuring
 
     def _ask(self, number, _frame):
         if self.requested:
