@@ -2,7 +2,9 @@
 
 Times the parts of a step apart, on all devices: the moves, the local energies, the scores, and what the
 optimizer does with them. The floor is one pass for each move, 2 N + 2 for the Laplacian, and three for the
-scores (forward, and backward at twice its cost).
+scores (forward, and backward at twice its cost). Of the device's ceiling for products of float32 matrices,
+a part reaches the operations of its floor, as the compiler counts those of a pass, over its time. What the
+optimizer does is mostly to read the scores: how often it has the time to, at the rate of a large copy.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from ceilings import ceilings
 from environment import save
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +28,7 @@ from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
 from qernel.shipped import shipped_model
 from qernel.training.loop import initial_state
-from qernel.training.step import couplings_of, training_sampling
+from qernel.training.step import TrainingState, couplings_of, training_sampling
 
 PARTS = ("sampling", "local energy", "scores", "optimizer")
 
@@ -39,38 +42,68 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     config = load_config(arguments.preset, arguments.overrides)
-    times = measure(config, arguments.model, arguments.seconds)
+    limits = ceilings()
+    state = start(config, arguments.model)
+    times = measure(config, state, arguments.seconds)
     forward, electrons, moves = times.pop("forward"), sum(config.system.electrons), config.training.moves
     floors = {"sampling": moves, "local energy": 2 * electrons + 2, "scores": 3, "optimizer": 0}
-    rows = [{"part": part, "passes": times[part] / forward, "floor": floors[part]} for part in PARTS]
-    rows.append({"part": "step", "passes": sum(r["passes"] for r in rows), "floor": sum(floors.values())})
-    table = Table("", "forward passes", "floor", box=None)
+    parts = [(part, times[part], floors[part]) for part in PARTS]
+    parts.append(("step", sum(times.values()), sum(floors.values())))
+    share = operations(config, state) / limits["float32_per_s"]
+    rows = [
+        {"part": part, "seconds": seconds, "passes": seconds / forward, "floor": floor}
+        | {"share_of_ceiling": floor * share / seconds}
+        for part, seconds, floor in parts
+    ]
+    table = Table("", "forward passes", "floor", "milliseconds", "of the ceiling", box=None)
     for row in rows:
-        table.add_row(row["part"], f"{row['passes']:.1f}", str(row["floor"]))
-    Console().print(table)
+        cells = f"{row['passes']:.1f}", str(row["floor"]), f"{1e3 * row['seconds']:.1f}"
+        table.add_row(row["part"], *cells, f"{row['share_of_ceiling']:.0%}")
+    readings = times["optimizer"] * limits["bytes_per_s"] / bytes_of_scores(config, state)
+    Console().print(table, f"a pass takes {1e3 * forward:.2f} ms, {share / forward:.0%} of the ceiling;")
+    Console().print(f"the optimizer has the time to read all scores {readings:.1f} times")
     about = {
         "preset": arguments.preset,
         "model": arguments.model,
         "overrides": arguments.overrides,
         "electrons": electrons,
     }
-    about |= {"walkers": config.training.walkers, "milliseconds_per_forward_pass": 1e3 * forward}
+    about |= {"walkers": config.training.walkers, "microbatch": config.training.microbatch}
+    about |= {"milliseconds_per_forward_pass": 1e3 * forward, "share_of_ceiling": share / forward}
+    about |= {"ceilings": limits, "readings_of_scores": readings}
     save(arguments.out, {"command": "benchmarks/step_time.py", **about, "rows": rows})
 
 
-def measure(config: Config, model: str | None, seconds: float) -> dict[str, float]:
+def start(config: Config, model: str | None) -> TrainingState:
+    """Random weights, or those of a shipped model, with the configuration's walkers."""
+    state = initial_state(config)
+    return state if model is None else dataclasses.replace(state, model=shipped_model(model).state().model)
+
+
+def operations(config: Config, state: TrainingState) -> float:
+    """Of a forward pass of all walkers, by the compiler's count; what solvers do is not in it."""
+    dtype = jnp.dtype(config.training.precision)
+    couplings = jax.tree.map(lambda x: x[0], couplings_of(make_hamiltonian(config), state.contexts, dtype))
+    lowered = jax.jit(lambda r: state.model(r, couplings)).lower(state.walkers.electrons[0, 0])
+    return lowered.cost_analysis()["flops"] * config.training.walkers
+
+
+def bytes_of_scores(config: Config, state: TrainingState) -> int:
+    """Two rows for each walker."""
+    weights = jax.tree.leaves(eqx.filter(state.model, eqx.is_inexact_array))
+    return 2 * config.training.walkers * sum(leaf.nbytes for leaf in weights)
+
+
+def measure(config: Config, state: TrainingState, seconds: float) -> dict[str, float]:
     """Seconds of the fastest call of each part, with all walkers; the parts take turns."""
-    hamiltonian, training, state = make_hamiltonian(config), config.training, initial_state(config)
-    if model is not None:
-        trained = shipped_model(model).state()
-        state = dataclasses.replace(state, model=trained.model)
+    hamiltonian, training = make_hamiltonian(config), config.training
     dtype = jnp.dtype(training.precision)
     mesh = walker_mesh(training.walkers // len(state.contexts))
     couplings = couplings_of(hamiltonian, state.contexts, dtype)
     sample = training_sampling(training, hamiltonian, mesh)
     optimizer = make_optimizer(config.optimizer, hamiltonian)
     walkers, key = state.walkers, jax.random.key(0)
-    for _ in range(50):
+    for _ in range(20):
         walkers, _ = sample(state.model, walkers, state.contexts, key)
     batch = (walkers.electrons, couplings)
 

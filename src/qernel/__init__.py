@@ -4,6 +4,9 @@ import jax
 
 # Linear solves and accumulated energies need float64; every array states its own dtype.
 jax.config.update("jax_enable_x64", True)
+# GPUs would round the factors of float32 products to ten bits; whoever wants that has said so to JAX.
+if jax.config.jax_default_matmul_precision is None:  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_default_matmul_precision", "highest")
 
 __version__ = "0.1.0"
 

@@ -205,7 +205,7 @@ def test_batches(name, monkeypatch):
 
     together, one_by_one = jax.jit(jax.vmap(laplacians))(r), jax.jit(lambda r: lax.map(laplacians, r))(r)
     for value, expected in zip(together, one_by_one, strict=True):
-        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-12)
 
 
 def test_features_of_some_electrons_only():
