@@ -36,10 +36,12 @@ class MixtureOfExperts(eqx.Module):
         return softmax(self.router(h))
 
     def __call__(self, h: Float[Array, "electron width"]) -> Float[Array, "electron width"]:
-        # The weighted sum over experts is one matrix product over (expert, hidden).
+        # The weighted sum over experts is one matrix product over (expert, hidden), and so is giving all
+        # channels of an expert its weight. Channels are never split into (expert, hidden): fused with other
+        # operations, XLA for GPUs puts the parts back in wrong places where hidden is no power of two.
         experts, width, hidden = self.experts_in.shape
         into = jnp.swapaxes(self.experts_in, 0, 1).reshape(width, experts * hidden)
-        active = algebraic_gelu(linear_map(h, into)).reshape(-1, experts, hidden)
-        weighted = (self.routing(h)[:, :, None] * active).reshape(-1, experts * hidden)
-        mixed = linear_map(weighted, self.experts_out.reshape(experts * hidden, width))
+        active = algebraic_gelu(linear_map(h, into))
+        weight = linear_map(self.routing(h), jnp.repeat(jnp.eye(experts, dtype=h.dtype), hidden, axis=1))
+        mixed = linear_map(weight * active, self.experts_out.reshape(experts * hidden, width))
         return self.shared_out(algebraic_gelu(self.shared_in(h))) + mixed
