@@ -48,11 +48,11 @@ for count in (1, 2):
     optimize = make_optimization(config, hamiltonian, make_optimizer(config.optimizer), mesh)
     walkers, acceptance = sample(state.model, state.walkers, state.contexts, jax.random.key(1))
     assert len(walkers.electrons.sharding.device_set) == count
-    after, metrics = optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
+    after, metrics, energies = optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
     couplings = couplings_of(hamiltonian, state.contexts, np.dtype("float64"))
     residual = jax.numpy.asarray(np.random.default_rng(0).normal(size=(2, 4, 2)))
     gradient = eqx.filter_jit(energy_gradient)(state.model, walkers.electrons, couplings, residual, mesh, 2)
-    arrays = eqx.filter((after, metrics, gradient), eqx.is_array)
+    arrays = eqx.filter((after, metrics, energies, gradient), eqx.is_array)
     results.append([np.asarray(x) for x in jax.tree.leaves(arrays)])
 moved = [np.abs(a - np.asarray(b)).max() for a, b in zip(results[0], jax.tree.leaves(start.model))]
 assert max(moved) > 1e-4

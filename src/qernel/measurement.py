@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from qernel.batching import gather, over_walkers, walker_mesh
 from qernel.config import UserError, suggestion
 from qernel.estimators import DEFAULT_OBSERVABLES, OBSERVABLES
+from qernel.estimators.by_differences import check_local_energies, is_trusted
 from qernel.estimators.local_energy import local_energy
 from qernel.estimators.observable import Configuration, Observable, Result
 from qernel.estimators.statistics import Accumulator
@@ -88,7 +89,8 @@ class Measurement:
     ) -> list[Measured]:
         """Equilibrate the walkers at the contexts, then measure; one entry per context.
 
-        Raises StopMeasuring where `progress` did before there were enough samples.
+        Raises StopMeasuring where `progress` did before there were enough samples, and UserError if a device
+        other than a CPU gets the local energies wrong.
         """
         points, effort = jnp.asarray(contexts), self.effort
         planned = effort.equilibration + effort.samples
@@ -104,7 +106,10 @@ class Measurement:
             # The step width stays what equilibration made it: tuning while measuring would bias the means.
             walkers = Walkers(moved.electrons, walkers.width)
             acceptances.append(gather(acceptance))
-            self._take(sums, gather(self._observe(model, walkers.electrons, points, now)))
+            sampled = gather(self._observe(model, walkers.electrons, points, now))
+            if index == begin and not is_trusted():
+                self._check(model, points, gather(walkers.electrons), sampled["energy"])
+            self._take(sums, sampled)
             try:
                 progress((effort.equilibration + index + 1 - begin) / planned)
             except StopMeasuring:
@@ -180,6 +185,12 @@ class Measurement:
             return batched(model, (electrons, keys), (contexts, couplings))
 
         return observe
+
+    def _check(
+        self, model: Wavefunction, points: Array, electrons: np.ndarray, sampled: dict[str, np.ndarray]
+    ) -> None:
+        energies = sampled["energy"] + 1j * sampled["imaginary"]
+        check_local_energies(model, self.hamiltonian, points, electrons, energies)
 
     def _take(self, sums, sampled) -> None:
         for c, each in enumerate(sums):

@@ -202,7 +202,7 @@ def history(one_electron_run, compiled):
 def one_step(compiled, state, index):
     sample, optimize = compiled
     walkers, acceptance = sample(state.model, state.walkers, state.contexts, jax.random.key(index))
-    return optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
+    return optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)[:2]
 
 
 def leaves(tree):

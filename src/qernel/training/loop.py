@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray
 
 from qernel.batching import BY_WALKER, REPLICATED, gather, place, walker_mesh
 from qernel.config import Config, UserError
+from qernel.estimators.by_differences import check_local_energies, is_trusted
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.optimize import make_optimizer
 from qernel.sampling import Walkers, initial_walkers
@@ -67,7 +68,8 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
     """Yield the state after each step, from `state` to the end of the last stage.
 
     Random numbers follow (seed, step) alone, so that a resumed run repeats what an unbroken one does.
-    Raises TrainingStopped when steps keep being refused.
+    Raises TrainingStopped when steps keep being refused, and UserError if a device other than a CPU gets the
+    first step's local energies wrong.
     """
     hamiltonian, training = make_hamiltonian(config), config.training
     optimizer = make_optimizer(config.optimizer, hamiltonian)
@@ -77,6 +79,7 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         sample = training_sampling(training, hamiltonian, mesh)
         return sample, make_optimization(config, hamiltonian, optimizer, mesh)
 
+    checked = is_trusted()
     for index in range(int(state.step), training.steps):
         stage, _ = stage_at(training.stages, index)
         mesh = walker_mesh(training.walkers // stage.contexts)
@@ -89,7 +92,12 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         state = _spread(state, mesh)
         key = jax.random.fold_in(_key(config, _STEPS), index)
         walkers, acceptance = sample(state.model, state.walkers, state.contexts, key)
-        state, metrics = optimize(eqx.tree_at(lambda s: s.walkers, state, walkers), acceptance)
+        before = eqx.tree_at(lambda s: s.walkers, state, walkers)
+        state, metrics, energies = optimize(before, acceptance)
+        if not checked and not bool(metrics.refused):
+            electrons, energies = gather((before.walkers.electrons, energies))
+            check_local_energies(before.model, hamiltonian, before.contexts, electrons, energies)
+            checked = True
         yield state, gather(metrics)
         if int(state.refused_in_a_row) >= _PATIENCE:
             raise TrainingStopped(

@@ -89,10 +89,11 @@ def make_optimization(
     hamiltonian: Hamiltonian,
     optimizer: optax.GradientTransformationExtraArgs,
     mesh: Mesh,
-) -> Callable[[TrainingState, Float[Array, " context"]], tuple[TrainingState, StepMetrics]]:
-    """Compiled (state, acceptance) -> (state, metrics): measure local energies, update the wavefunction.
+) -> Callable[[TrainingState, Float[Array, " context"]], tuple[TrainingState, StepMetrics, Array]]:
+    """Compiled (state, acceptance) -> (state, metrics, energies): measure energies, update the wavefunction.
 
-    A step whose energies or update are not finite leaves wavefunction and optimizer as they were.
+    Energies are the local ones before the update, complex (context, walker), in E_M per supercell. A step
+    whose energies or update are not finite leaves wavefunction and optimizer as they were.
     """
     training = config.training
     dtype = jnp.dtype(training.precision)
@@ -101,7 +102,7 @@ def make_optimization(
     width = np.where(high > low, high - low, 1.0)
 
     @eqx.filter_jit
-    def optimize(state: TrainingState, acceptance) -> tuple[TrainingState, StepMetrics]:
+    def optimize(state: TrainingState, acceptance) -> tuple[TrainingState, StepMetrics, Array]:
         couplings = couplings_of(hamiltonian, state.contexts, dtype)
         walkers = (state.walkers.electrons, couplings)
         energies = local_energies(
@@ -145,7 +146,8 @@ def make_optimization(
             refused_in_a_row=jnp.where(good, 0, state.refused_in_a_row + 1),
             emphasis=emphasis,
         )
-        return state, _metrics(energies, acceptance, couplings, hamiltonian.electrons, good)
+        metrics = _metrics(energies, acceptance, couplings, hamiltonian.electrons, good)
+        return state, metrics, energies.total
 
     return optimize
 
