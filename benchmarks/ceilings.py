@@ -18,17 +18,17 @@ def ceilings() -> dict[str, float]:
     x = jax.random.normal(jax.random.key(1), (count,), jnp.float32)
     operations, moved = 2 * size**3, 2 * x.nbytes
     return {
-        "float32_per_s": operations / _seconds(lambda a: jnp.matmul(a, b, precision="highest"), a),
-        "tf32_per_s": operations / _seconds(lambda a: jnp.matmul(a, b, precision="tensorfloat32"), a),
+        "float32_per_s": operations / _seconds(lambda a, b: jnp.matmul(a, b, precision="highest"), a, b),
+        "tf32_per_s": operations / _seconds(lambda a, b: jnp.matmul(a, b, precision="tensorfloat32"), a, b),
         "bytes_per_s": moved / _seconds(lambda x: x + 1, x),
     }
 
 
-def _seconds(function: Callable, argument: jax.Array) -> float:
-    """Of the fastest of several calls."""
-    compiled, best = jax.jit(function).lower(argument).compile(), float("inf")
+def _seconds(function: Callable, *arguments: jax.Array) -> float:
+    """Seconds of the fastest of several calls, without compilation."""
+    compiled, best = jax.jit(function).lower(*arguments).compile(), float("inf")
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        jax.block_until_ready(compiled(argument))
+        jax.block_until_ready(compiled(*arguments))
         best = min(best, time.perf_counter() - start)
     return best

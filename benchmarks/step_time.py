@@ -2,9 +2,9 @@
 
 Times the parts of a step apart, on all devices: the moves, the local energies, the scores, and what the
 optimizer does with them. The floor is one pass for each move, 2 N + 2 for the Laplacian, and three for the
-scores (forward, and backward at twice its cost). Of the device's ceiling for products of float32 matrices,
-a part reaches the operations of its floor, as the compiler counts those of a pass, over its time. What the
-optimizer does is mostly to read the scores: how often it has the time to, at the rate of a large copy.
+scores (forward, and backward at twice its cost). The last column is the rate of the floor's operations,
+counted in the uncompiled forward pass, over the device's rate for products of large float32 matrices. The
+last line says how often the optimizer could have read all scores at the rate of a large copy.
 """
 
 import argparse
@@ -43,14 +43,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     config = load_config(arguments.preset, arguments.overrides)
-    limits = ceilings()
     state = start(config, arguments.model)
+    limits, count = ceilings(), operations(config, state)
     times = measure(config, state, arguments.seconds)
     forward, electrons, moves = times.pop("forward"), sum(config.system.electrons), config.training.moves
     floors = {"sampling": moves, "local energy": 2 * electrons + 2, "scores": 3, "optimizer": 0}
     parts = [(part, times[part], floors[part]) for part in PARTS]
     parts.append(("step", sum(times.values()), sum(floors.values())))
-    share = operations(config, state) / limits["float32_per_s"]
+    share = count / limits["float32_per_s"]
     rows = [
         {"part": part, "seconds": seconds, "passes": seconds / forward, "floor": floor}
         | {"share_of_ceiling": floor * share / seconds}
@@ -82,7 +82,7 @@ def start(config: Config, model: str | None) -> TrainingState:
 
 
 def operations(config: Config, state: TrainingState) -> float:
-    """Of a forward pass of all walkers, as the CPU's compiler counts them; what solvers do is not in it."""
+    """Of a forward pass of all walkers, counted before compilation; what solvers do is not in it."""
     dtype, cpu = jnp.dtype(config.training.precision), jax.devices("cpu")[0]
     arrays, static = eqx.partition((state.model, state.contexts), eqx.is_array)
     with jax.default_device(cpu):

@@ -4,7 +4,7 @@ import jax
 
 # Linear solves and accumulated energies need float64; every array states its own dtype.
 jax.config.update("jax_enable_x64", True)
-# GPUs would round the factors of float32 products to ten bits; whoever wants that has said so to JAX.
+# GPUs would round the factors of float32 products to ten bits, unless the user has chosen a precision.
 if jax.config.jax_default_matmul_precision is None:  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_default_matmul_precision", "highest")
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qernel.laplacian import forward_laplacian
 from qernel.wavefunction.experts import MixtureOfExperts
 
 WIDTH, EXPERTS, HIDDEN = 6, 3, 5
@@ -42,3 +43,20 @@ def test_second_derivatives_are_continuous_where_the_leading_expert_changes(laye
     )
     left, right = curve(crossing + jnp.array([-1e-7, 1e-7]))
     np.testing.assert_allclose(left, right, rtol=0, atol=1e-5)
+
+
+def shapes(jaxpr):
+    """Of all arrays, those inside of called functions too."""
+    for equation in jaxpr.eqns:
+        yield from (variable.aval.shape for variable in equation.outvars)
+        for inner in jax.core.jaxprs_in_params(equation.params):
+            yield from shapes(inner)
+
+
+def test_channels_of_electrons_are_never_split_by_expert(layer):
+    """XLA for GPUs (JAX 0.11.2) gets their Laplacian wrong where an expert's channels are no power of two."""
+    into = jnp.asarray(np.random.default_rng(0).normal(size=(2, WIDTH)))
+    traced = jax.make_jaxpr(lambda r: forward_laplacian(lambda x: layer(x @ into), r))(jnp.ones((4, 2)))
+    found = set(shapes(traced.jaxpr))
+    assert any(shape[-2:] == (4, EXPERTS * HIDDEN) for shape in found)
+    assert not any(shape[-3:] == (4, EXPERTS, HIDDEN) for shape in found)

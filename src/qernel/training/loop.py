@@ -68,8 +68,8 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
     """Yield the state after each step, from `state` to the end of the last stage.
 
     Random numbers follow (seed, step) alone, so that a resumed run repeats what an unbroken one does.
-    Raises TrainingStopped when steps keep being refused, and UserError if a device other than a CPU gets the
-    first step's local energies wrong.
+    Raises TrainingStopped when steps keep being refused, and UserError if a device other than a CPU gets
+    local energies wrong, at the first good step of each number of contexts.
     """
     hamiltonian, training = make_hamiltonian(config), config.training
     optimizer = make_optimizer(config.optimizer, hamiltonian)
@@ -79,7 +79,7 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         sample = training_sampling(training, hamiltonian, mesh)
         return sample, make_optimization(config, hamiltonian, optimizer, mesh)
 
-    checked = is_trusted()
+    checked: set[int] = set()  # numbers of contexts: each has compiled functions of its own
     for index in range(int(state.step), training.steps):
         stage, _ = stage_at(training.stages, index)
         mesh = walker_mesh(training.walkers // stage.contexts)
@@ -94,10 +94,10 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         walkers, acceptance = sample(state.model, state.walkers, state.contexts, key)
         before = eqx.tree_at(lambda s: s.walkers, state, walkers)
         state, metrics, energies = optimize(before, acceptance)
-        if not checked and not bool(metrics.refused):
+        if stage.contexts not in checked and not is_trusted() and not bool(metrics.refused):
             electrons, energies = gather((before.walkers.electrons, energies))
             check_local_energies(before.model, hamiltonian, before.contexts, electrons, energies)
-            checked = True
+            checked.add(stage.contexts)
         yield state, gather(metrics)
         if int(state.refused_in_a_row) >= _PATIENCE:
             raise TrainingStopped(

@@ -36,9 +36,9 @@ class MixtureOfExperts(eqx.Module):
         return softmax(self.router(h))
 
     def __call__(self, h: Float[Array, "electron width"]) -> Float[Array, "electron width"]:
-        # The weighted sum over experts is one matrix product over (expert, hidden), and so is giving all
-        # channels of an expert its weight. Channels are never split into (expert, hidden): fused with other
-        # operations, XLA for GPUs puts the parts back in wrong places where hidden is no power of two.
+        # The weighted sum over experts is one matrix product over (expert, hidden). Routing weights are
+        # spread over an expert's channels by a product with a 0/1 matrix, not by splitting channels into
+        # (expert, hidden): XLA for GPUs (JAX 0.11.2) compiled the Laplacian of that wrongly for hidden = 56.
         experts, width, hidden = self.experts_in.shape
         into = jnp.swapaxes(self.experts_in, 0, 1).reshape(width, experts * hidden)
         active = algebraic_gelu(linear_map(h, into))
