@@ -49,8 +49,9 @@ def shapes(jaxpr):
     """Of all arrays, those inside of called functions too."""
     for equation in jaxpr.eqns:
         yield from (variable.aval.shape for variable in equation.outvars)
-        for inner in jax.core.jaxprs_in_params(equation.params):
-            yield from shapes(inner)
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(value, "eqns"):
+                yield from shapes(value)
 
 
 def test_channels_of_electrons_are_never_split_by_expert(layer):
