@@ -50,8 +50,7 @@ def check_local_energies(
         raise UserError(
             f"local energies computed on {device} are off by {np.median(off):.1g} of the kinetic energy, by"
             " central differences in float64: XLA has compiled the Laplacian wrongly for this device; try"
-            " another release of JAX, or XLA_FLAGS=--xla_gpu_autotune_level=0 (if you lowered"
-            " JAX_DEFAULT_MATMUL_PRECISION, that may be why)"
+            " another release of JAX (if you lowered JAX_DEFAULT_MATMUL_PRECISION, that may be why)"
         )
 
 
