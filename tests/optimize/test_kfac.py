@@ -235,7 +235,7 @@ def test_step_that_is_not_finite_is_refused(history, compiled):
     before, _ = history[2]
     electrons = before.walkers.electrons.at[1, 2, 0].set(jnp.nan)
     poisoned = eqx.tree_at(lambda s: s.walkers.electrons, before, electrons)
-    after, metrics = compiled[1](poisoned, jnp.full(2, 0.5))
+    after, metrics, _ = compiled[1](poisoned, jnp.full(2, 0.5))
     assert bool(metrics.refused)
     assert int(after.refused) == 1
     assert_equal(after.model, before.model)
