@@ -25,6 +25,7 @@ from rich.table import Table
 from qernel import load
 from qernel.batching import over_walkers, walker_mesh
 from qernel.estimators.local_energy import local_energies
+from qernel.sampling import Walkers
 from qernel.trained import Trained
 from qernel.training.step import couplings_of, make_sampling
 
@@ -45,8 +46,9 @@ def main() -> None:
         for label in PRECISIONS:
             row = {"model": name, "arithmetic": label} | compared(trained, label, arguments.microbatch)
             rows.append(row)
-            cells = (f"{row[key]:+.5f}({row[key + '_error']:.5f})" for key in ("energy", "sampling"))
-            energy, sampling = cells
+            energy, sampling = (
+                f"{row[key]:+.5f}({row[key + '_error']:.5f})" for key in ("energy", "sampling")
+            )
             table.add_row(name, label, energy, f"{row['rms']:.5f}", sampling)
             save(arguments.out, {"command": "benchmarks/precision.py", "walkers": WALKERS, "rows": rows})
     Console().print(table)
@@ -55,24 +57,17 @@ def main() -> None:
 def compared(trained: Trained, label: str, microbatch: int) -> dict[str, float]:
     """Of the middle of the trained contexts."""
     state, hamiltonian = trained.state, trained.hamiltonian
-    middle = np.argsort(np.asarray(state.contexts)[:, 0])[len(state.contexts) // 2]
-    contexts = state.contexts[middle][None]
-    dtype, precision = "float32", PRECISIONS[label]
-    mesh = walker_mesh(WALKERS)
-    with jax.default_matmul_precision(precision):
-        sample = make_sampling(hamiltonian, mesh, 10, jnp.dtype(dtype), microbatch)
-        copies = math.ceil(WALKERS / state.walkers.per_context)
-        walkers = eqx.tree_at(
-            lambda w: (w.electrons, w.width),
-            state.walkers,
-            (
-                jnp.tile(state.walkers.electrons[middle], (copies, 1, 1))[None, :WALKERS],
-                state.walkers.width[middle][None],
-            ),
-        )
+    by_context = sorted(range(len(state.contexts)), key=lambda c: state.contexts[c].tolist())
+    middle = by_context[len(by_context) // 2]
+    contexts, mesh = state.contexts[middle][None], walker_mesh(WALKERS)
+    copies = math.ceil(WALKERS / state.walkers.per_context)
+    electrons = jnp.tile(state.walkers.electrons[middle], (copies, 1, 1))[None, :WALKERS]
+    walkers = Walkers(electrons, state.walkers.width[middle][None])
+    with jax.default_matmul_precision(PRECISIONS[label]):
+        sample = make_sampling(hamiltonian, mesh, 10, jnp.dtype("float32"), microbatch)
         for index in range(ROUNDS):
             walkers, _ = sample(state.model, walkers, contexts, jax.random.key(index))
-        energies, log_abs = measured(trained, walkers.electrons, contexts, dtype, microbatch)
+        energies, log_abs = measured(trained, walkers.electrons, contexts, "float32", microbatch)
     with jax.default_matmul_precision("highest"):
         exact, reference = measured(trained, walkers.electrons, contexts, "float64", microbatch)
     unit = hamiltonian.family.couplings(contexts[0]).energy_unit / hamiltonian.electrons
