@@ -59,18 +59,20 @@ def main() -> None:
 
 
 def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
-    """Energies by step, the median of the seconds of a step, and the number of parameters."""
+    """Energies and local-energy spreads by step, the median of the seconds of a step, number of parameters."""
     preset, overrides = VARIANTS[name]
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={arguments.steps}}}]"]
     config = load_config(preset, [*overrides, *schedule, "decay_steps=200"])
     state = initial_state(config)
-    energy, seconds, began = [], [], time.perf_counter()
+    energy, spread, seconds, began = [], [], [], time.perf_counter()
     for _, metrics in train(config, state):
         energy.append(round(float(metrics.energy[0]), 4))
+        spread.append(round(float(metrics.spread[0]), 4))
         seconds.append(time.perf_counter() - began)
         began = time.perf_counter()
     parameters = sum(count_parameters(state.model).values())
-    return {"parameters": parameters, "energy": energy, "seconds": float(np.median(seconds[1:]))}
+    median = float(np.median(seconds[1:]))
+    return {"parameters": parameters, "energy": energy, "spread": spread, "seconds": median}
 
 
 def print_table(rows: list[dict], steps: int, exact: float) -> None:

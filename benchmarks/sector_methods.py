@@ -20,12 +20,13 @@ from jax.scipy.special import logsumexp
 
 from qernel.batching import over_walkers, walker_mesh
 from qernel.config import load_config
-from qernel.estimators.gradient import clipped_residual, scores
+from qernel.estimators.gradient import clipped_residual
 from qernel.estimators.local_energy import local_energies
 from qernel.estimators.ratios import amplitude_ratios
 from qernel.estimators.statistics import series_estimate
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
+from qernel.optimize.rows import score_rows
 from qernel.reference import exact_pair_energies
 from qernel.training.loop import initial_state
 from qernel.training.step import couplings_of, make_sampling
@@ -93,10 +94,10 @@ def train(method: str, seed: int, arguments) -> dict[str, float]:
         energies = local_energies(model, hamiltonian, *walkers, mesh=mesh, microbatch=training.microbatch)
         weights = over_walkers(weight, mesh, training.microbatch)(model, *walkers)
         total = energies.total + strength * (1 - weights).astype(energies.total.dtype)
-        rows = scores(model, *walkers, mesh, training.microbatch)
+        rows = score_rows(model, *walkers, mesh, training.microbatch)
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
         update, memory = optimizer.update(
-            parameters, memory, parameters, scores=rows, residual=clipped_residual(total)
+            parameters, memory, parameters, rows=rows, residual=clipped_residual(total)
         )
         model = eqx.combine(jax.tree.map(jnp.add, parameters, update), static)
         return model, memory, jnp.mean(energies.total.real), jnp.mean(weights.real)

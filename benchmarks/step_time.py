@@ -23,10 +23,11 @@ from rich.table import Table
 
 from qernel.batching import over_walkers, walker_mesh
 from qernel.config import Config, load_config
-from qernel.estimators.gradient import clipped_residual, scores
+from qernel.estimators.gradient import clipped_residual
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
+from qernel.optimize.rows import score_rows
 from qernel.shipped import shipped_model
 from qernel.training.loop import initial_state
 from qernel.training.step import TrainingState, couplings_of, training_sampling
@@ -121,21 +122,21 @@ def measure(config: Config, state: TrainingState, seconds: float) -> dict[str, f
         return local_energies(model, hamiltonian, *batch, mesh=mesh, microbatch=training.microbatch)
 
     @eqx.filter_jit
-    def score_rows(model):
-        return scores(model, *batch, mesh, training.microbatch)
+    def scores(model):
+        return score_rows(model, *batch, mesh, training.microbatch, keep=config.optimizer.keep_scores)
 
     @eqx.filter_jit
     def update(model, rows, residual):
         parameters = eqx.filter(model, eqx.is_inexact_array)
-        given = {"scores": rows, "residual": residual}
+        given = {"rows": rows, "residual": residual}
         return optimizer.update(parameters, state.optimizer, parameters, **given)[0]
 
-    rows, residual = score_rows(state.model), clipped_residual(energies(state.model).total)
+    rows, residual = scores(state.model), clipped_residual(energies(state.model).total)
     calls = {
         "forward": lambda: forward(state.model),
         "sampling": lambda: sample(state.model, walkers, state.contexts, key),
         "local energy": lambda: energies(state.model),
-        "scores": lambda: score_rows(state.model),
+        "scores": lambda: scores(state.model),
         "optimizer": lambda: update(state.model, rows, residual),
     }
     best = dict.fromkeys(calls, float("inf"))

@@ -185,6 +185,10 @@ class OptimizerConfig(_Section):
     first_norm_bound: float = Field(
         default=0.03, gt=0, description="that of the first step of SPRING or MinSR; falls to `norm_bound`"
     )
+    keep_scores: bool = Field(
+        default=True,
+        description="SPRING and MinSR: all walkers' scores in memory; false: computed anew for every use",
+    )
 
 
 class Stage(_Section):

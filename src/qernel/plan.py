@@ -21,6 +21,8 @@ from qernel.batching import BY_WALKER, place, walker_mesh
 from qernel.config import Config, Stage, UserError
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import NATURAL_GRADIENT, make_optimizer
+from qernel.optimize.rows import KeptRows
+from qernel.optimize.solve import sketch_columns
 from qernel.tables import duration
 from qernel.training.loop import initial_state
 from qernel.training.step import make_optimization, training_sampling
@@ -84,7 +86,9 @@ def advice(plan: Plan | None, config: Config, limit: int | None) -> str:
     if plan is None or plan.seconds is None:
         less = "fewer training.walkers"
         if config.optimizer.name in NATURAL_GRADIENT:
-            less += ", a smaller model, or optimizer.name=adam, which keeps no scores of single walkers"
+            less += ", a smaller model"
+        if config.optimizer.name in NATURAL_GRADIENT and config.optimizer.keep_scores:
+            less += ", or optimizer.keep_scores=false, which takes longer"
         return f"a step does not fit into {(limit or 0) / 2**30:.3g} GiB: {less}"
     steps, took = config.training.steps, duration(config.training.steps * plan.seconds)
     change = (
@@ -149,7 +153,8 @@ def _seconds_of_update(config: Config) -> float:
     """Seconds of the natural gradient's update of the first stage; zero for other optimizers.
 
     With random scores that fall from walker to walker, so that the eigenvalues of their Gram matrix span many
-    decades as real ones do: as many iterations are needed.
+    decades as real ones do: as many iterations are needed. Where scores are not kept, as many as their sketch
+    has: what it takes to compute them anew grows with the microbatches, and is timed there.
     """
     if config.optimizer.name not in NATURAL_GRADIENT:
         return 0.0
@@ -160,9 +165,12 @@ def _seconds_of_update(config: Config) -> float:
 
     @jax.jit
     def update(parameters, scores, residual):
-        memory = optimizer.init(parameters)
-        return optimizer.update(parameters, memory, parameters, scores=scores, residual=residual)[0]
+        rows, memory = KeptRows(scores, jnp.ones(contexts, dtype)), optimizer.init(parameters)
+        return optimizer.update(parameters, memory, parameters, rows=rows, residual=residual)[0]
 
+    if not config.optimizer.keep_scores:
+        count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
+        parameters = jnp.zeros(min(count, sketch_columns(2 * training.walkers, count)), dtype)
     leaves, structure = jax.tree.flatten(parameters)
     size = jnp.logspace(0, -4, shape[1], dtype=dtype)
     made = [

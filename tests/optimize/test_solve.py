@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qernel.optimize import rows
+from qernel.optimize.rows import KeptRows, _folded
 from qernel.optimize.solve import _factor, solve_damped
 
 CONTEXTS, WALKERS = 2, 8
@@ -19,7 +19,7 @@ PARAMETERS = 432
 DAMPING = 1e-3
 
 
-def as_scores(matrix, away=1.0):
+def as_rows(matrix, away=1.0):
     """Rows (context, walker, part) of a matrix as scores, relative to something of the context and part."""
     away = away * np.random.default_rng(9).normal(size=(CONTEXTS, 1, 2, PARAMETERS))
     matrix = matrix.reshape(CONTEXTS, WALKERS, 2, PARAMETERS) + away.astype(matrix.dtype)
@@ -28,7 +28,7 @@ def as_scores(matrix, away=1.0):
         size = int(np.prod(shape))
         tree[name] = jnp.asarray(matrix[..., first : first + size].reshape(CONTEXTS, WALKERS, 2, *shape))
         first += size
-    return tree
+    return KeptRows(tree, jnp.ones(CONTEXTS))
 
 
 def centred(matrix):
@@ -50,14 +50,13 @@ def matrix():
 
 
 def test_products_with_the_rows(matrix):
-    random, scores = np.random.default_rng(1), as_scores(matrix)
+    random, rows = np.random.default_rng(1), as_rows(matrix)
     weights, direction = random.normal(size=COUNT), random.normal(size=PARAMETERS)
-    assert rows.size(scores) == matrix.shape
-    np.testing.assert_allclose(
-        flatten(rows.combine(scores, jnp.asarray(weights))), weights @ matrix, atol=1e-12
-    )
-    tree = jax.tree.map(lambda leaf: leaf[0, 0, 0], as_scores(np.tile(direction, (COUNT, 1)), away=0.0))
-    np.testing.assert_allclose(rows.along(scores, tree), matrix @ direction, atol=1e-12)
+    assert (rows.count, rows.columns) == matrix.shape
+    np.testing.assert_allclose(flatten(rows.combine(jnp.asarray(weights))), weights @ matrix, atol=1e-12)
+    tiled = as_rows(np.tile(direction, (COUNT, 1)), away=0.0).scores
+    tree = jax.tree.map(lambda leaf: leaf[0, 0, 0], tiled)
+    np.testing.assert_allclose(rows.along(tree), matrix @ direction, atol=1e-12)
 
 
 @pytest.mark.parametrize("columns", [7, 64, 431])
@@ -66,25 +65,24 @@ def test_folding_adds_every_column_of_a_tensor_once_with_a_sign(matrix, columns)
     for number, shape in enumerate(SHAPES.values()):
         size = int(np.prod(shape))
         # The folded unit vectors, a row each, are the matrix that folds.
-        unit = jnp.eye(size + size % 2, size).reshape(1, -1, 2, *shape)
-        block = np.asarray(rows._folded(unit, folds, number))[:size]
+        block = np.asarray(_folded(jnp.eye(size), folds, number))
         np.testing.assert_array_equal(abs(block).sum(axis=1), 1)
         np.testing.assert_array_equal(np.argmax(abs(block), axis=1), np.arange(size) % -(-size // folds))
         assert abs(block.sum()) < 5 * np.sqrt(size)
         pieces.append(matrix[:, first : first + size] @ block)
         first += size
     sketch = np.concatenate(pieces, axis=1)
-    np.testing.assert_allclose(rows.sketched_gram(as_scores(matrix), columns), sketch @ sketch.T, atol=1e-11)
+    np.testing.assert_allclose(as_rows(matrix).sketched_gram(columns), sketch @ sketch.T, atol=1e-11)
 
 
 @pytest.mark.parametrize("columns", [PARAMETERS, 200])
 def test_gram_matrix_is_exact_or_estimated_without_bias(matrix, columns, monkeypatch):
     gram, seeds = matrix @ matrix.T, 400
-    scores, key = as_scores(matrix), jax.random.key
+    rows, key = as_rows(matrix), jax.random.key
     found = []
     for seed in range(1 if columns == PARAMETERS else seeds):
         monkeypatch.setattr("jax.random.key", lambda number, seed=seed: key(1000 * seed + number))
-        found.append(np.asarray(rows.sketched_gram(scores, columns)))
+        found.append(np.asarray(rows.sketched_gram(columns)))
     assert found[0].dtype == np.float64
     if columns == PARAMETERS:
         np.testing.assert_allclose(found[0], gram, atol=1e-11)
@@ -100,21 +98,22 @@ def test_system_is_solved_to_the_tolerance_soon(matrix, dtype, monkeypatch):
     target = np.random.default_rng(2).normal(size=COUNT)
     dense = matrix @ matrix.T * (2 / COUNT) + DAMPING * np.eye(COUNT)
     exact = np.linalg.solve(dense, target)
-    found = np.asarray(solve_damped(as_scores(matrix.astype(dtype)), jnp.asarray(target, dtype), DAMPING))
+    found = np.asarray(solve_damped(as_rows(matrix.astype(dtype)), jnp.asarray(target, dtype), DAMPING))
     error = found - exact
     assert error @ dense @ error < 0.006**2 * (exact @ dense @ exact)
 
 
 def test_no_target_and_no_preconditioner(matrix):
-    scores, zero = as_scores(matrix), jnp.zeros(COUNT)
-    np.testing.assert_array_equal(solve_damped(scores, zero, DAMPING), zero)
-    broken = scores | {"a": scores["a"] * jnp.nan}
+    rows, zero = as_rows(matrix), jnp.zeros(COUNT)
+    np.testing.assert_array_equal(solve_damped(rows, zero, DAMPING), zero)
+    broken = KeptRows(rows.scores | {"a": rows.scores["a"] * jnp.nan}, rows.factors)
     assert np.all(np.isnan(solve_damped(broken, zero + 1, DAMPING)))
 
 
 SHARED_OUT = """
 import jax, jax.numpy as jnp, numpy as np
 from qernel.batching import BY_WALKER, place, walker_mesh
+from qernel.optimize.rows import KeptRows
 from qernel.optimize.solve import solve_damped
 
 random = np.random.default_rng(0)
@@ -123,7 +122,7 @@ scores = [random.normal(size=(2, 8, 2, *shape)) * np.logspace(0, -4, 8).reshape(
 target = random.normal(size=32)
 mesh = walker_mesh(8)
 assert len(mesh.devices) == 4
-found = [jax.jit(lambda s, t: solve_damped(s, t, 1e-3))(each, target)
+found = [jax.jit(lambda s, t: solve_damped(KeptRows(s, jnp.ones(2)), t, 1e-3))(each, target)
          for each in (scores, place(scores, mesh, BY_WALKER))]
 np.testing.assert_allclose(found[0], found[1], rtol=1e-8)
 print("equal")

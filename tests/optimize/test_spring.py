@@ -7,6 +7,7 @@ import pytest
 
 from qernel.config import OptimizerConfig
 from qernel.optimize import make_optimizer
+from qernel.optimize.rows import KeptRows
 from qernel.optimize.spring import spring
 
 CONTEXTS, WALKERS, PARAMETERS = 2, 5, 9
@@ -29,7 +30,7 @@ def flatten(tree):
 
 
 def batch(seed):
-    """Centred scores and residuals as pytrees, and as the matrix O and the vector eps of the paper."""
+    """Centred scores and residuals, and as the matrix O and the vector eps of the paper."""
     random = np.random.default_rng(seed)
     rows = random.normal(size=(CONTEXTS, WALKERS, 2, PARAMETERS))
     residual = random.normal(size=(CONTEXTS, WALKERS, 2))
@@ -37,14 +38,14 @@ def batch(seed):
     residual -= residual.mean(axis=1, keepdims=True)
     o = rows.reshape(2 * COUNT, PARAMETERS) / np.sqrt(COUNT)
     eps = residual.reshape(2 * COUNT) / np.sqrt(COUNT)
-    return split(rows), jnp.asarray(residual), o, eps
+    return KeptRows(split(rows), jnp.ones(CONTEXTS)), jnp.asarray(residual), o, eps
 
 
 def test_minsr_is_the_natural_gradient():
     rows, residual, o, eps = batch(1)
     transform = spring(lambda t: 0.1, momentum=0.0, damping=DAMPING, norm_bound=unbounded)
     zero = split(np.zeros(PARAMETERS))
-    step, _ = transform.update(zero, transform.init(zero), scores=rows, residual=residual)
+    step, _ = transform.update(zero, transform.init(zero), rows=rows, residual=residual)
     # S = O^T O; the force O^T eps is half the energy gradient.
     expected = -0.1 * np.linalg.solve(o.T @ o + DAMPING * np.eye(PARAMETERS), o.T @ eps)
     np.testing.assert_allclose(flatten(step), expected, rtol=1e-8)
@@ -59,7 +60,7 @@ def test_spring_keeps_what_the_walkers_say_nothing_about():
     state, phi = transform.init(zero), np.zeros(PARAMETERS)
     for t in range(4):
         rows, residual, o, eps = batch(10 + t)
-        step, state = transform.update(zero, state, scores=rows, residual=residual)
+        step, state = transform.update(zero, state, rows=rows, residual=residual)
         matrix = o.T @ o + damping * np.eye(PARAMETERS)
         phi = np.linalg.solve(matrix, o.T @ eps + damping * momentum * phi)
         np.testing.assert_allclose(flatten(step), -rates(t) * phi, rtol=1e-8)
@@ -73,7 +74,7 @@ def test_steps_longer_than_the_bound_are_shortened_to_it(bound):
 
     def step(norm_bound):
         transform = spring(lambda t: 0.5, momentum=0.9, damping=DAMPING, norm_bound=lambda t: norm_bound)
-        made, _ = transform.update(zero, transform.init(zero), scores=rows, residual=residual)
+        made, _ = transform.update(zero, transform.init(zero), rows=rows, residual=residual)
         return flatten(made)
 
     free, bounded = step(UNBOUNDED), step(bound)
@@ -90,7 +91,7 @@ def test_the_bound_falls_from_the_first_to_the_last():
     state = optimizer.init(zero)
     for t in range(301):
         rows, residual, o, _ = batch(t)
-        step, state = optimizer.update(zero, state, zero, scores=rows, residual=residual)
+        step, state = optimizer.update(zero, state, zero, rows=rows, residual=residual)
         lengths.append(np.sum((o @ flatten(step)) ** 2))
     assert lengths[0] == pytest.approx(9e-4, rel=1e-9)
     assert np.all(np.diff(lengths) < 0)
@@ -104,7 +105,7 @@ def test_minsr_by_name_forgets_the_last_direction():
     state = optimizer.init(zero)
     for seed in (5, 6):
         rows, residual, o, eps = batch(seed)
-        step, state = optimizer.update(zero, state, zero, scores=rows, residual=residual)
+        step, state = optimizer.update(zero, state, zero, rows=rows, residual=residual)
     rate = 0.05 / (1 + 1 / 1000)
     expected = -rate * np.linalg.solve(o.T @ o + 1e-3 * np.eye(PARAMETERS), o.T @ eps)
     np.testing.assert_allclose(flatten(step), expected, rtol=1e-7)
@@ -127,7 +128,7 @@ def test_works_in_single_precision():
     rows, residual = jax.tree.map(lambda x: x.astype(jnp.float32), (rows, residual))
     zero = jax.tree.map(lambda x: x.astype(jnp.float32), split(np.zeros(PARAMETERS)))
     optimizer = make_optimizer(OptimizerConfig(first_norm_bound=UNBOUNDED))
-    step, state = optimizer.update(zero, optimizer.init(zero), zero, scores=rows, residual=residual)
+    step, state = optimizer.update(zero, optimizer.init(zero), zero, rows=rows, residual=residual)
     assert {leaf.dtype for leaf in jax.tree.leaves((step, state.direction))} == {np.dtype(np.float32)}
     expected = -0.05 * np.linalg.solve(o.T @ o + 1e-3 * np.eye(PARAMETERS), o.T @ eps)
     np.testing.assert_allclose(flatten(step), expected, rtol=1e-3)

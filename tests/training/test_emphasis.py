@@ -11,6 +11,7 @@ import pytest
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
+from qernel.optimize.rows import KeptRows
 from qernel.training.checkpoint import load_checkpoint, save_checkpoint
 from qernel.training.emphasis import Emphasis
 from qernel.training.loop import initial_state, train
@@ -41,16 +42,18 @@ def test_what_was_measured_long_ago_is_forgotten():
 
 def test_rows_give_the_weighted_gradient_and_the_weighted_metric():
     random, weights = np.random.default_rng(0), np.array([0.5, 2.0, 0.5])
-    rows = random.normal(size=(3, 4, 2, 7))
-    residual = random.normal(size=(3, 4, 2))
+    scores = random.normal(size=(3, 4, 2, 7))
+    scores -= scores.mean(axis=1, keepdims=True)
+    residual = jnp.asarray(random.normal(size=(3, 4, 2)))
     emphasis = Emphasis(jnp.asarray(weights), jnp.zeros((2, 1, 16)))
-    by_rows, by_residual = map(np.asarray, emphasis.on_rows(jnp.asarray(rows), jnp.asarray(residual)))
-    gradient = np.einsum("c,cwkp,cwk->p", weights, rows, residual)
-    np.testing.assert_allclose(np.einsum("cwkp,cwk->p", by_rows, by_residual), gradient)
-    weighted = np.asarray(emphasis.on_gradient(jnp.asarray(residual)))
-    np.testing.assert_allclose(np.einsum("cwkp,cwk->p", rows, weighted), gradient)
-    metric = np.einsum("c,cwkp,cwkq->pq", weights, rows, rows)
-    np.testing.assert_allclose(np.einsum("cwkp,cwkq->pq", by_rows, by_rows), metric)
+    rows = KeptRows(jnp.asarray(scores), emphasis.factors)
+    gradient = np.einsum("c,cwkp,cwk->p", weights, scores, residual)
+    np.testing.assert_allclose(rows.combine(emphasis.on_rows(residual).reshape(-1)), gradient)
+    weighted = np.asarray(emphasis.on_gradient(residual))
+    np.testing.assert_allclose(np.einsum("cwkp,cwk->p", scores, weighted), gradient)
+    along = np.stack([rows.along(direction) for direction in jnp.eye(7)])
+    metric = np.einsum("c,cwkp,cwkq->pq", weights, scores, scores)
+    np.testing.assert_allclose(along @ along.T, metric)
 
 
 def test_a_context_that_counts_for_two_beside_one_that_counts_nothing_is_alone(tiny):

@@ -10,6 +10,8 @@ per context; pooled over contexts, the spread of E(c) would swamp the gradient.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -52,6 +54,22 @@ def scores(
     the first walker of each context. That brings them close to their mean, with which all rounding errors
     would grow, without the time it takes to go through all of them twice.
     """
+    return of_scores(lambda scores, _: scores, None, model, electrons, couplings, mesh, microbatch)
+
+
+def of_scores(
+    function: Callable[[PyTree, Any], Any],
+    argument: Any,
+    model: Wavefunction,
+    electrons: Float[Array, "context walker electron 2"],
+    couplings: Couplings,
+    mesh: Mesh,
+    microbatch: int,
+) -> Any:
+    """`function(scores, argument)` of every walker, without holding the scores of more than a microbatch.
+
+    The scores are a pytree like the model's parameters with leaves (part, ...), relative as those of `scores`.
+    """
 
     def raw(model, configuration, coupling):
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
@@ -63,12 +81,12 @@ def scores(
         parts = jnp.eye(2, dtype=values[0].dtype)
         return jax.vmap(backward)((parts[0], parts[1]))[0]
 
-    def relative(model, configuration, context):
-        coupling, first = context
-        return jax.tree.map(jnp.subtract, raw(model, configuration, coupling), first)
+    def of_relative(given, configuration, context):
+        (model, argument), (coupling, first) = given, context
+        return function(jax.tree.map(jnp.subtract, raw(model, configuration, coupling), first), argument)
 
     first = jax.vmap(raw, (None, 0, 0))(model, electrons[:, 0], couplings)
-    return over_walkers(relative, mesh, microbatch)(model, electrons, (couplings, first))
+    return over_walkers(of_relative, mesh, microbatch)((model, argument), electrons, (couplings, first))
 
 
 def energy_gradient(
@@ -79,13 +97,25 @@ def energy_gradient(
     mesh: Mesh,
     microbatch: int,
 ) -> Wavefunction:
-    """dE / d theta averaged over contexts, as a pytree like the model's parameters.
+    """dE / d theta averaged over contexts, as a pytree like the model's parameters."""
+    weights = residual * jnp.asarray(2.0 / math.prod(residual.shape[:2]), residual.dtype)
+    return contracted_scores(model, electrons, couplings, weights, mesh, microbatch)
 
-    Accumulated over microbatches, without the per-walker scores. Equal to contracting them.
+
+def contracted_scores(
+    model: Wavefunction,
+    electrons: Float[Array, "context walker electron 2"],
+    couplings: Couplings,
+    weights: Float[Array, "context walker part"],
+    mesh: Mesh,
+    microbatch: int,
+) -> Wavefunction:
+    """The sum of all scores, each times its weight, as a pytree like the model's parameters.
+
+    Accumulated over microbatches, without the scores of single walkers.
     """
-    count = math.prod(residual.shape[:2])
 
-    def local(model, electrons, couplings, residual):
+    def local(model, electrons, couplings, weights):
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
         contexts, share = electrons.shape[:2]
         size = max(n for n in range(1, min(microbatch, share) + 1) if share % n == 0)
@@ -104,12 +134,11 @@ def energy_gradient(
         inputs = (
             electrons.reshape(contexts * chunks, size, *electrons.shape[2:]),
             jax.tree.map(lambda x: jnp.repeat(x, chunks, axis=0), couplings),
-            residual.reshape(contexts * chunks, size, 2),
+            weights.reshape(contexts * chunks, size, 2),
         )
         zero = jax.tree.map(jnp.zeros_like, parameters)
         total, _ = jax.lax.scan(chunk, zero, inputs)
         return jax.lax.psum(total, "walkers")
 
     specs = (REPLICATED, BY_WALKER, REPLICATED, BY_WALKER)
-    weights = residual * jnp.asarray(2.0 / count, residual.dtype)
     return over_devices(local, mesh, specs, REPLICATED)(model, electrons, couplings, weights)

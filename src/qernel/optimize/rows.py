@@ -5,58 +5,167 @@ columns. The scores come relative to one walker's of their context (`qernel.esti
 missing to centre them is done to the products, which are smaller by far.
 """
 
+import abc
 import functools
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
+
+from qernel.estimators.gradient import contracted_scores, of_scores, scores
+from qernel.hamiltonian.couplings import Couplings
+from qernel.wavefunction.base import Wavefunction
 
 _PRECISION = jax.lax.Precision.HIGHEST  # GPUs would round the factors of float32 products to fewer digits
 
 
-def along(scores: PyTree, direction: PyTree) -> Float[Array, " row"]:
-    """The rows' inner products with a direction in parameter space."""
-    products = jax.tree.map(lambda leaf, d: product(_matrix(leaf), d.reshape(-1)), scores, direction)
-    return _centred(functools.reduce(jnp.add, jax.tree.leaves(products)), scores)
+def score_rows(
+    model: Wavefunction,
+    electrons: Float[Array, "context walker electron 2"],
+    couplings: Couplings,
+    mesh: Mesh,
+    microbatch: int,
+    *,
+    factors: Float[Array, " context"] | None = None,
+    keep: bool = True,
+) -> "Rows":
+    """The rows of these walkers, each context's times its factor; with `keep`, all scores in memory."""
+    factors = jnp.ones(len(electrons), electrons.dtype) if factors is None else factors
+    batch = (model, electrons, couplings, mesh, microbatch)
+    return KeptRows(scores(*batch), factors) if keep else RecomputedRows(*batch, factors)
 
 
-def combine(scores: PyTree, weights: Float[Array, " row"]) -> PyTree:
-    """The sum of the rows with the given weights, as a pytree like the parameters."""
-    weights = _centred(weights, scores)
+class Rows(eqx.Module):
+    """The matrix, wherever its entries come from, and what a natural gradient does with it.
 
-    def contract(leaf):
-        # Context by context: contracting all axes at once transposes the leaf, three times slower.
-        contexts, *_ = leaf.shape
-        columns = leaf.reshape(contexts, -1, math.prod(leaf.shape[3:]))
-        by_context = weights.reshape(contexts, -1)
-        summed = jnp.einsum("cr,crp->cp", by_context, columns, precision=_PRECISION).sum(axis=0)
-        return summed.reshape(leaf.shape[3:])
-
-    return jax.tree.map(contract, scores)
-
-
-def sketched_gram(scores: PyTree, columns: int) -> Float[Array, "row row"]:
-    """An unbiased estimate of the inner products of all rows, in float64, from about so many columns.
-
-    Each tensor's columns are folded: those that are so far apart are added with random signs, the same at
-    every call (Charikar, Chen and Farach-Colton, doi:10.1016/S0304-3975(03)00400-6). Where there are no more
-    columns than asked for, none is folded and the estimate is exact.
+    The rows of each context are multiplied by its factor.
     """
-    _, count = size(scores)
-    folds = -(-count // columns)
-    folded = [_folded(leaf, folds, number) for number, leaf in enumerate(jax.tree.leaves(scores))]
-    sketch = _centred(jnp.concatenate(folded, axis=1), scores)
-    first, second = jnp.split(sketch, [len(sketch) // 2])
-    cross = product(first, second.T)  # and not its transpose: a quarter less to do
-    matrix = jnp.block([[product(first, first.T), cross], [cross.T, product(second, second.T)]])
-    return matrix.astype(jnp.float64)
+
+    factors: eqx.AbstractVar[Float[Array, " context"]]
+
+    @property
+    @abc.abstractmethod
+    def walkers(self) -> tuple[int, int]:
+        """Numbers of contexts, and of walkers in each."""
+
+    @property
+    @abc.abstractmethod
+    def columns(self) -> int:
+        """The number of parameters."""
+
+    @abc.abstractmethod
+    def _along(self, direction: PyTree) -> Float[Array, "context walker part"]:
+        """Inner products with a direction, up to a number for each context and part."""
+
+    @abc.abstractmethod
+    def _combine(self, weights: Float[Array, "context walker part"]) -> PyTree:
+        """The sum of the rows with weights that are centred."""
+
+    @abc.abstractmethod
+    def _folded(self, folds: int) -> Float[Array, "context walker part folded"]:
+        """Every tensor's columns folded, up to a row for each context and part."""
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return 2 * math.prod(self.walkers)
+
+    def along(self, direction: PyTree) -> Float[Array, " row"]:
+        """The rows' inner products with a direction in parameter space."""
+        return self._centred(self._along(direction)).reshape(-1)
+
+    def combine(self, weights: Float[Array, " row"]) -> PyTree:
+        """The sum of the rows with the given weights, as a pytree like the parameters."""
+        return self._combine(self._centred(weights.reshape(*self.walkers, 2)))
+
+    def sketched_gram(self, columns: int) -> Float[Array, "row row"]:
+        """An unbiased estimate of the inner products of all rows, in float64, from about so many columns.
+
+        Each tensor's columns are folded: those that are so far apart are added with random signs, the same
+        at every call (Charikar, Chen and Farach-Colton, doi:10.1016/S0304-3975(03)00400-6). Where there are
+        no more columns than asked for, none is folded and the estimate is exact.
+        """
+        sketch = self._centred(self._folded(-(-self.columns // columns)))
+        first, second = jnp.split(sketch.reshape(self.count, -1), [self.count // 2])
+        cross = product(first, second.T)  # and not its transpose: a quarter less to do
+        matrix = jnp.block([[product(first, first.T), cross], [cross.T, product(second, second.T)]])
+        return matrix.astype(jnp.float64)
+
+    def _centred(self, x: Float[Array, "context walker ..."]) -> Float[Array, "context walker ..."]:
+        """The means over the walkers of each context and part subtracted; times the contexts' factors."""
+        factors = self.factors.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+        return factors * (x - jnp.mean(x, axis=1, keepdims=True))
 
 
-def size(scores: PyTree) -> tuple[int, int]:
-    """Numbers of rows and columns."""
-    leaves = jax.tree.leaves(scores)
-    return math.prod(leaves[0].shape[:3]), sum(math.prod(leaf.shape[3:]) for leaf in leaves)
+class KeptRows(Rows):
+    """Scores in memory: a pytree like the parameters with leaves (context, walker, part, ...)."""
+
+    scores: PyTree
+    factors: Float[Array, " context"]
+
+    @property
+    def walkers(self) -> tuple[int, int]:
+        contexts, walkers, *_ = jax.tree.leaves(self.scores)[0].shape
+        return contexts, walkers
+
+    @property
+    def columns(self) -> int:
+        return sum(math.prod(leaf.shape[3:]) for leaf in jax.tree.leaves(self.scores))
+
+    def _along(self, direction):
+        return _products(_matrices(self.scores, 3), direction).reshape(*self.walkers, 2)
+
+    def _combine(self, weights):
+        def contract(leaf):
+            # Context by context: contracting all axes at once transposes the leaf, three times slower.
+            contexts, *_ = leaf.shape
+            columns = leaf.reshape(contexts, -1, math.prod(leaf.shape[3:]))
+            by_context = weights.reshape(contexts, -1)
+            summed = jnp.einsum("cr,crp->cp", by_context, columns, precision=_PRECISION).sum(axis=0)
+            return summed.reshape(leaf.shape[3:])
+
+        return jax.tree.map(contract, self.scores)
+
+    def _folded(self, folds):
+        return _fold(_matrices(self.scores, 3), folds).reshape(*self.walkers, 2, -1)
+
+
+class RecomputedRows(Rows):
+    """Scores computed anew, a microbatch at a time, for every product with them: slower, in little memory."""
+
+    model: Wavefunction
+    electrons: Float[Array, "context walker electron 2"]
+    couplings: Couplings
+    mesh: Mesh = eqx.field(static=True)
+    microbatch: int = eqx.field(static=True)
+    factors: Float[Array, " context"]
+
+    @property
+    def walkers(self) -> tuple[int, int]:
+        contexts, walkers, *_ = self.electrons.shape
+        return contexts, walkers
+
+    @property
+    def columns(self) -> int:
+        parameters = eqx.filter(self.model, eqx.is_inexact_array)
+        return sum(leaf.size for leaf in jax.tree.leaves(parameters))
+
+    def _along(self, direction):
+        return of_scores(lambda scores, d: _products(_matrices(scores, 1), d), direction, *self._batch)
+
+    def _combine(self, weights):
+        model, electrons, couplings, *layout = self._batch
+        return contracted_scores(model, electrons, couplings, weights, *layout)
+
+    def _folded(self, folds):
+        return of_scores(lambda scores, _: _fold(_matrices(scores, 1), folds), None, *self._batch)
+
+    @property
+    def _batch(self):
+        return self.model, self.electrons, self.couplings, self.mesh, self.microbatch
 
 
 def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n ..."]:
@@ -64,21 +173,25 @@ def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n
     return jnp.matmul(a, b, precision=_PRECISION)
 
 
-def _folded(leaf, folds: int, seed: int) -> Float[Array, "row folded"]:
-    columns = _matrix(leaf)
+def _matrices(scores: PyTree, axes: int) -> list[Float[Array, "row parameter"]]:
+    """Of each tensor, with its first axes as rows."""
+    return [leaf.reshape(math.prod(leaf.shape[:axes]), -1) for leaf in jax.tree.leaves(scores)]
+
+
+def _products(matrices: list, direction: PyTree) -> Float[Array, " row"]:
+    directions = jax.tree.leaves(direction)
+    products = [product(matrix, d.reshape(-1)) for matrix, d in zip(matrices, directions, strict=True)]
+    return functools.reduce(jnp.add, products)
+
+
+def _fold(matrices: list, folds: int) -> Float[Array, "row folded"]:
+    return jnp.concatenate([_folded(matrix, folds, n) for n, matrix in enumerate(matrices)], axis=1)
+
+
+def _folded(columns: Float[Array, "row parameter"], folds: int, seed: int) -> Float[Array, "row folded"]:
     if folds == 1:
         return columns
     width = -(-columns.shape[1] // folds)
     signs = jax.random.rademacher(jax.random.key(seed), columns.shape[1:], columns.dtype)
     padded = jnp.pad(columns * signs, ((0, 0), (0, folds * width - columns.shape[1])))
     return jnp.sum(padded.reshape(-1, folds, width), axis=1)
-
-
-def _centred(x: Float[Array, "row ..."], scores: PyTree) -> Float[Array, "row ..."]:
-    """The means over the walkers of each context and part subtracted."""
-    by_walker = x.reshape(*jax.tree.leaves(scores)[0].shape[:3], *x.shape[1:])
-    return (by_walker - jnp.mean(by_walker, axis=1, keepdims=True)).reshape(x.shape)
-
-
-def _matrix(leaf: Float[Array, "context walker part *shape"]) -> Float[Array, "row parameter"]:
-    return leaf.reshape(math.prod(leaf.shape[:3]), -1)

@@ -11,28 +11,27 @@ is the inverse itself.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
-from qernel.optimize import rows
+from qernel.optimize.rows import Rows
 
 _COLUMNS, _PIECES = 6, 32  # columns of the sketch: per row, or if that is more, one per so many parameters
 _TOLERANCE, _MOST = 0.003, 12  # relative error of the solution in the norm of the matrix; iterations
 _ROUNDING = 10  # of the sketch's Gram matrix, relative to its trace, in units of the precision
 
 
-def solve_damped(scores: PyTree, target: Float[Array, " row"], damping: float) -> Float[Array, " row"]:
-    """(O O^T + damping)^{-1} target, with O = scores / sqrt(walkers); vectors in float64 on the way.
+def solve_damped(rows: Rows, target: Float[Array, " row"], damping: float) -> Float[Array, " row"]:
+    """(O O^T + damping)^{-1} target, with O = rows / sqrt(walkers); vectors in float64 on the way.
 
     The error that is stopped at is sqrt(r^T M^{-1} r), with residual r and preconditioner M^{-1}. Where the
     preconditioner is not finite, neither is the solution.
     """
-    count, parameters = rows.size(scores)
-    scale = 2 / count
-    sketched = scale * rows.sketched_gram(scores, max(_COLUMNS * count, parameters // _PIECES))
+    scale = 2 / rows.count
+    sketched = scale * rows.sketched_gram(sketch_columns(rows.count, rows.columns))
     factor = _factor(sketched, damping, _ROUNDING * float(jnp.finfo(target.dtype).eps))
 
     def product(x):
-        inner = rows.along(scores, rows.combine(scores, x.astype(target.dtype)))
+        inner = rows.along(rows.combine(x.astype(target.dtype)))
         return scale * inner.astype(jnp.float64) + damping * x
 
     def precondition(r):
@@ -57,6 +56,11 @@ def solve_damped(scores: PyTree, target: Float[Array, " row"], damping: float) -
 
     solution, *_ = jax.lax.while_loop(unfinished, step, (jnp.zeros_like(right), right, first, start, 0))
     return jnp.where(jnp.isfinite(start), solution, jnp.nan).astype(target.dtype)
+
+
+def sketch_columns(rows: int, parameters: int) -> int:
+    """How many columns the scores are folded to, about."""
+    return max(_COLUMNS * rows, parameters // _PIECES)
 
 
 def _factor(matrix: Float[Array, "row row"], damping: float, rounding: float) -> Float[Array, "row row"]:

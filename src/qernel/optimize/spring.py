@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from qernel.optimize.rows import along, combine
+from qernel.optimize.rows import Rows
 from qernel.optimize.solve import solve_damped
 
 
@@ -35,23 +35,22 @@ def spring(
 ) -> optax.GradientTransformationExtraArgs:
     """The update as an optax transformation.
 
-    Its `update` takes, besides optax's arguments, `scores` as made by `qernel.estimators.gradient` and
-    `residual` (context, walker, part), the clipped residual energies; the gradient it is given is not
-    used, as 2 O^T eps is the same.
+    Its `update` takes, besides optax's arguments, the scores as `rows` and `residual` (context, walker, part),
+    the clipped residual energies; the gradient it is given is not used, as 2 O^T eps is the same.
     """
 
     def init(parameters):
         return SpringState(jnp.zeros((), jnp.float64), jax.tree.map(jnp.zeros_like, parameters))
 
-    def update(gradient, state, parameters=None, *, scores: PyTree, residual):
+    def update(gradient, state, parameters=None, *, rows: Rows, residual):
         dtype = residual.dtype
         scale = 1 / jnp.sqrt(jnp.asarray(residual.size // 2, dtype))
         carried = jax.tree.map(lambda d: jnp.asarray(momentum, d.dtype) * d, state.direction)
-        target = scale * (residual.reshape(-1) - along(scores, carried))
-        correction = combine(scores, scale * solve_damped(scores, target, damping))
+        target = scale * (residual.reshape(-1) - rows.along(carried))
+        correction = rows.combine(scale * solve_damped(rows, target, damping))
         direction = jax.tree.map(jnp.add, carried, correction)
         rate = learning_rate(state.count)
-        length = rate * rate * jnp.sum((scale * along(scores, direction)) ** 2).astype(jnp.float64)
+        length = rate * rate * jnp.sum((scale * rows.along(direction)) ** 2).astype(jnp.float64)
         bound = norm_bound(state.count)
         rate = rate * jnp.minimum(1.0, jnp.sqrt(bound / jnp.maximum(length, 1e-30)))
         step = jax.tree.map(lambda d: (-rate).astype(d.dtype) * d, direction)

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 _BINS, _WIDTH = 16, 0.1  # of each parameter's range; the width of the kernel that smooths over contexts
 _MEMORY = 300  # steps after which a measurement counts 1/e
@@ -52,12 +52,14 @@ class Emphasis(eqx.Module):
         """Residuals whose product with the scores, averaged over contexts, is the weighted gradient."""
         return _times(residual, self.weights)
 
-    def on_rows(
-        self, scores: PyTree, residual: Float[Array, "context walker part"]
-    ) -> tuple[PyTree, Float[Array, "context walker part"]]:
-        """Scores and residuals that give the weighted gradient and the weighted mean of the contexts' S."""
-        root = jnp.sqrt(self.weights)
-        return jax.tree.map(lambda leaf: _times(leaf, root), scores), _times(residual, root)
+    @property
+    def factors(self) -> Float[Array, " context"]:
+        """What scores and residuals are multiplied by, to give the weighted gradient and weighted mean of S."""
+        return jnp.sqrt(self.weights)
+
+    def on_rows(self, residual: Float[Array, "context walker part"]) -> Float[Array, "context walker part"]:
+        """Residuals for rows of scores that are multiplied by `factors`."""
+        return _times(residual, self.factors)
 
 
 def _times(leaf: Float[Array, "context ..."], weights: Float[Array, " context"]):

@@ -12,11 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from qernel.config import Config, TrainingConfig
-from qernel.estimators.gradient import clipped_residual, energy_gradient, scores
+from qernel.estimators.gradient import clipped_residual, energy_gradient
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
 from qernel.optimize import NATURAL_GRADIENT
+from qernel.optimize.rows import score_rows
 from qernel.sampling import Walkers, exchange, langevin, tune
 from qernel.training.emphasis import Emphasis
 from qernel.wavefunction.base import Wavefunction
@@ -111,14 +112,15 @@ def make_optimization(
         residual, emphasis = clipped_residual(energies.total), state.emphasis
         parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
         if natural:
-            rows = scores(state.model, *walkers, mesh, training.microbatch)
+            factors = None
             if emphasis is not None:
-                rows, residual = emphasis.on_rows(rows, residual)
+                factors, residual = emphasis.factors, emphasis.on_rows(residual)
+            batch, keep = (state.model, *walkers, mesh, training.microbatch), config.optimizer.keep_scores
             update, memory = optimizer.update(
                 parameters,  # pyright: ignore[reportArgumentType]
                 state.optimizer,
                 parameters,  # pyright: ignore[reportArgumentType]
-                scores=rows,
+                rows=score_rows(*batch, factors=factors, keep=keep),
                 residual=residual,
             )
         else:
