@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
-    """Energies and local-energy spreads by step, the median of the seconds of a step, number of parameters."""
+    """Energies and local-energy spreads by step, the median of the seconds of a step, and parameters."""
     preset, overrides = VARIANTS[name]
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={arguments.steps}}}]"]
     config = load_config(preset, [*overrides, *schedule, "decay_steps=200"])

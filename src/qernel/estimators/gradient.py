@@ -68,7 +68,7 @@ def of_scores(
 ) -> Any:
     """`function(scores, argument)` of every walker, without holding the scores of more than a microbatch.
 
-    The scores are a pytree like the model's parameters with leaves (part, ...), relative as those of `scores`.
+    The scores are a pytree like the model's parameters with leaves (part, ...), relative as in `scores`.
     """
 
     def raw(model, configuration, coupling):

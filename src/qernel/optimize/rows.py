@@ -34,8 +34,11 @@ def score_rows(
 ) -> "Rows":
     """The rows of these walkers, each context's times its factor; with `keep`, all scores in memory."""
     factors = jnp.ones(len(electrons), electrons.dtype) if factors is None else factors
-    batch = (model, electrons, couplings, mesh, microbatch)
-    return KeptRows(scores(*batch), factors) if keep else RecomputedRows(*batch, factors)
+    if keep:
+        kept = scores(model, electrons, couplings, mesh, microbatch)
+        return KeptRows(scores=kept, factors=factors)
+    batch = {"model": model, "electrons": electrons, "couplings": couplings}
+    return RecomputedRows(**batch, mesh=mesh, microbatch=microbatch, factors=factors)
 
 
 class Rows(eqx.Module):
@@ -154,18 +157,20 @@ class RecomputedRows(Rows):
         return sum(leaf.size for leaf in jax.tree.leaves(parameters))
 
     def _along(self, direction):
-        return of_scores(lambda scores, d: _products(_matrices(scores, 1), d), direction, *self._batch)
+        return self._of_scores(lambda scores, d: _products(_matrices(scores, 1), d), direction)
 
     def _combine(self, weights):
-        model, electrons, couplings, *layout = self._batch
-        return contracted_scores(model, electrons, couplings, weights, *layout)
+        return contracted_scores(
+            self.model, self.electrons, self.couplings, weights, self.mesh, self.microbatch
+        )
 
     def _folded(self, folds):
-        return of_scores(lambda scores, _: _fold(_matrices(scores, 1), folds), None, *self._batch)
+        return self._of_scores(lambda scores, _: _fold(_matrices(scores, 1), folds), None)
 
-    @property
-    def _batch(self):
-        return self.model, self.electrons, self.couplings, self.mesh, self.microbatch
+    def _of_scores(self, function, argument):
+        return of_scores(
+            function, argument, self.model, self.electrons, self.couplings, self.mesh, self.microbatch
+        )
 
 
 def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n ..."]:

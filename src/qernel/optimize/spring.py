@@ -35,8 +35,8 @@ def spring(
 ) -> optax.GradientTransformationExtraArgs:
     """The update as an optax transformation.
 
-    Its `update` takes, besides optax's arguments, the scores as `rows` and `residual` (context, walker, part),
-    the clipped residual energies; the gradient it is given is not used, as 2 O^T eps is the same.
+    Its `update` takes, besides optax's arguments, the scores as `rows` and the clipped residual energies as
+    `residual` (context, walker, part); the gradient it is given is not used, as 2 O^T eps is the same.
     """
 
     def init(parameters):

@@ -7,7 +7,6 @@ loss stays the mean over the ranges.
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -54,7 +53,7 @@ class Emphasis(eqx.Module):
 
     @property
     def factors(self) -> Float[Array, " context"]:
-        """What scores and residuals are multiplied by, to give the weighted gradient and weighted mean of S."""
+        """What scores and residuals times it give: the weighted gradient and the weighted mean of S."""
         return jnp.sqrt(self.weights)
 
     def on_rows(self, residual: Float[Array, "context walker part"]) -> Float[Array, "context walker part"]:
