@@ -2,7 +2,7 @@
 
 Runs one step of the preset `eighteen` with more or fewer electrons, each in a process of its own, and
 compares by how much the process grows with the prediction. Linux only. Then predicts the step at the
-preset's full 1024 walkers, without running it.
+preset's full 1024 walkers, without running it, with the scores kept and computed anew.
 """
 
 import argparse
@@ -33,25 +33,31 @@ def main() -> None:
     parser.add_argument("--microbatch", type=int, default=8)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    table = Table("electrons", "measured (MiB)", "predicted", f"predicted, {FULL} walkers", box=None)
+    columns = ("measured (MiB)", "predicted", f"predicted, {FULL} walkers", "scores computed anew")
+    table = Table("electrons", *columns, box=None)
     rows = []
     for electrons in arguments.electrons:
-        configs = [configuration(electrons, n, arguments.microbatch) for n in (arguments.walkers, FULL)]
-        predicted, full = (step_memory(config) / 2**20 for config in configs)
+        few, *many = (
+            configuration(electrons, walkers, arguments.microbatch, keep)
+            for walkers, keep in ((arguments.walkers, True), (FULL, True), (FULL, False))
+        )
+        predicted, full, anew = (step_memory(config) / 2**20 for config in (few, *many))
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            grown = pool.apply(growth, (configs[0],)) / 2**20
-        rows.append({"electrons": electrons, "measured": grown, "predicted": predicted, "full": full})
+            grown = pool.apply(growth, (few,)) / 2**20
+        row = {"electrons": electrons, "measured": grown, "predicted": predicted, "full": full}
+        rows.append(row | {"full, scores anew": anew})
         print(rows[-1], flush=True)
-        table.add_row(str(electrons), *(f"{value:.0f}" for value in (grown, predicted, full)))
+        table.add_row(str(electrons), *(f"{value:.0f}" for value in (grown, predicted, full, anew)))
         about = {"walkers": arguments.walkers, "microbatch": arguments.microbatch, "units": "MiB"}
         save(arguments.out, {"command": "benchmarks/memory.py", **about, "rows": rows})
     Console().print(table)
 
 
-def configuration(electrons: int, walkers: int, microbatch: int) -> Config:
+def configuration(electrons: int, walkers: int, microbatch: int, keep_scores: bool) -> Config:
     system = [f"electrons=[{electrons},0]", f"cells={electrons * 3 // 2}"]
     training = [f"walkers={walkers}", f"microbatch={microbatch}", "stages=[{steps=1,contexts=4}]"]
-    return load_config("eighteen", system + training)
+    keep = f"keep_scores={str(keep_scores).lower()}"
+    return load_config("eighteen", [*system, *training, keep])
 
 
 def growth(config: Config) -> int:
