@@ -3,7 +3,7 @@
 With psi = sum_n c_n psi_n, the energy lies sum |c_n|^2 (E_n - E_0) above the lowest state's, and the variance
 of the local energy is sum |c_n|^2 (E_n - E_0)^2, to lowest order. Networks that admix the same kind of states
 and less of them as they get better have an excess in proportion to the variance: a N spread^2 per electron,
-with 1/a the mean energy of the states admixed. Fits a to all models of the other records that were compared with
+with 1/a the mean energy of the states admixed. Fits a to all models of other records that were compared with
 exact energies. Given two swept runs, then says where their energies would cross at zero variance.
 """
 
