@@ -66,7 +66,9 @@ SMALL = ["ansatz=slaternet", "determinants=1", "electrons=[2,0]", "jastrow=false
 
 
 @pytest.mark.parametrize(
-    "overrides", [SMALL, pytest.param([], marks=pytest.mark.slow)], ids=["small", "full"]
+    "overrides",
+    [SMALL, [*SMALL, "keep_scores=false"], pytest.param([], marks=pytest.mark.slow)],
+    ids=["small", "scores computed anew", "full"],
 )
 def test_results_do_not_depend_on_the_number_of_devices(tiny_file, overrides):
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
