@@ -1,5 +1,7 @@
 """What the evidence for a transition, and walkers of several starts, say: tables and sentences."""
 
+from collections.abc import Iterable
+
 from rich.table import Table
 
 from qernel.diagram import Diagram
@@ -60,19 +62,23 @@ def momenta(evidence: Evidence) -> str:
 
 
 def conclusion(evidence: Evidence) -> str:
-    """One sentence: where the transition is, or that none was found and why."""
+    """One sentence: where the transition is and what agrees, or that none was found and why."""
     interaction, parameter = evidence.breaks.get("coulomb"), evidence.parameter
     if interaction is None:
         return "no transition found: the interaction energy has no error bars"
-    if interaction.found:
-        unit = "meV per electron" if interaction.kind == "jump" else f"meV per unit of {parameter}"
-        return (
-            f"transition found: the interaction energy has a {interaction.kind} ({_size(interaction)} {unit})"
-            f" at {parameter} {_interval(interaction.within_68)}, 95%: {_interval(interaction.within_95)}"
-        )
-    fits = f"{interaction.smooth} fits"
-    why = "neither branches nor a smooth curve fit" if _nothing_fits(interaction) else fits
-    return f"no transition found in the interaction energy: {why}"
+    if not interaction.found:
+        fits = f"{interaction.smooth} fits"
+        why = "neither branches nor a smooth curve fit" if _nothing_fits(interaction) else fits
+        also = f"; signs of one in {_signs(evidence.others)}" if evidence.others else ""
+        return f"no transition found in the interaction energy: {why}{also}"
+    unit = "meV per electron" if interaction.kind == "jump" else f"meV per unit of {parameter}"
+    size = f"a {interaction.kind} ({_size(interaction)} {unit})"
+    where = f"at {parameter} {_interval(interaction.within_68)}, 95%: {_interval(interaction.within_95)}"
+    if evidence.transition is None:
+        chance = f"chance {interaction.p_value:.1%}"
+        return f"no transition found: the interaction energy alone has {size} {where} ({chance})"
+    agree = f"; with it {_signs(evidence.agreeing)}" if evidence.agreeing else ""
+    return f"transition found: the interaction energy has {size} {where}{agree}"
 
 
 def agreement(memory: Memory) -> str:
@@ -95,6 +101,10 @@ def sign(variable: str) -> str:
     if variable.startswith("force_"):
         return f"dE/d({variable.removeprefix('force_')})"
     return {"coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}.get(variable, variable)
+
+
+def _signs(variables: Iterable[str]) -> str:
+    return ", ".join(map(sign, variables))
 
 
 def _size(found: Break) -> str:

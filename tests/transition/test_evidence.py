@@ -55,7 +55,9 @@ def test_all_signs_of_a_transition_agree():
     assert evidence.peak.found
     assert evidence.peak.within_95[0] <= 1.07 <= evidence.peak.within_95[1]
     assert [each.label for each in evidence.sectors] == [(-1, 0), (1, 1)]
-    assert conclusion(evidence).startswith("transition found: the interaction energy has a jump (-0.6")
+    said = conclusion(evidence)
+    assert said.startswith("transition found: the interaction energy has a jump (-0.6")
+    assert said.endswith("; with it dE/d(moire_depth), S(K), susceptibility")
     json.dumps(evidence.as_dict())
 
 
@@ -66,6 +68,36 @@ def test_without_a_jump_there_is_no_transition(scale):
     assert evidence.peak is None
     assert not any(found.found for found in evidence.breaks.values())
     assert conclusion(evidence) == "no transition found in the interaction energy: straight line fits"
+
+
+def test_a_jump_of_the_interaction_energy_alone_is_none():
+    data, smooth = make_sweep(), make_sweep(None, peak=False)
+    data = data.drop_vars([name for name in data if str(name).startswith("susceptibility")])
+    for name in ("force_moire_depth", "bragg_sqrt3"):
+        data[name] = smooth[name]
+    evidence = weigh(data)
+    assert evidence.breaks["coulomb"].found
+    assert not evidence.others
+    assert evidence.transition is None
+    assert evidence.place is None
+    assert conclusion(evidence).startswith(
+        "no transition found: the interaction energy alone has a jump (-0.6"
+    )
+    # A sign elsewhere does not count, one at the same place does; if nothing else was measured, none has to.
+    elsewhere, same = make_sweep(1.32), make_sweep()
+    evidence = weigh(data.assign(bragg_sqrt3=elsewhere["bragg_sqrt3"]))
+    assert list(evidence.others) == ["bragg_sqrt3"]
+    assert evidence.transition is None
+    assert weigh(data.assign(bragg_sqrt3=same["bragg_sqrt3"])).transition is not None
+    assert weigh(data.drop_vars(["force_moire_depth", "bragg_sqrt3"])).transition is not None
+
+
+def test_signs_that_the_interaction_energy_does_not_share_are_named():
+    data, smooth = make_sweep(peak=False), make_sweep(None, peak=False)
+    evidence = weigh(data.assign(coulomb=smooth["coulomb"]))
+    assert evidence.transition is None
+    ends = "straight line fits; signs of one in dE/d(moire_depth), S(K)"
+    assert conclusion(evidence).endswith(ends)
 
 
 def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():

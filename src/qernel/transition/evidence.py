@@ -1,9 +1,10 @@
 """Everything that a sweep over one parameter says about a transition, side by side.
 
 The interaction energy decides: two branches that mismatch, as in the paper's Fig. 4a, against smooth curves.
-Beside it stand other signs of the same transition, each judged by itself: the slope dE/dc, which by Hellmann
-and Feynman jumps where two states cross; the order parameter S(K); the fidelity susceptibility, which peaks;
-the total momentum at either end; and, with models of several sectors, where their energies cross.
+Other signs of the same transition are judged by themselves, and one of them has to agree: the slope dE/dc,
+which by Hellmann and Feynman jumps where two states cross; the order parameter S(K); the fidelity
+susceptibility, which peaks; and, with models of several sectors, where their energies cross. The total
+momentum at either end stands beside them.
 """
 
 from collections.abc import Sequence
@@ -52,9 +53,33 @@ class Evidence(NamedTuple):
 
     @property
     def transition(self) -> Break | None:
-        """The break of the interaction energy, if there is one."""
+        """The break of the interaction energy, if there is one and another sign (of those judged) agrees."""
         interaction = self.breaks.get("coulomb")
-        return interaction if interaction and interaction.found else None
+        if interaction is None or not interaction.found:
+            return None
+        alone = len(self.breaks) == 1 and self.peak is None and not self.crossings
+        return interaction if alone or self.agreeing else None
+
+    @property
+    def agreeing(self) -> list[str]:
+        """Other signs that are found where the interaction energy breaks, 95% intervals compared."""
+        interaction = self.breaks.get("coulomb")
+        if interaction is None:
+            return []
+        low, high = interaction.within_95
+        return [name for name, (start, end) in self.others.items() if start <= high and low <= end]
+
+    @property
+    def others(self) -> dict[str, Interval]:
+        """The 95% intervals of the signs that are found beside the interaction energy."""
+        found = {
+            name: each.within_95 for name, each in self.breaks.items() if each.found and name != "coulomb"
+        }
+        if self.peak and self.peak.found:
+            found["susceptibility"] = self.peak.within_95
+        for each in self.crossings:
+            found["energies"] = (each.value - 2 * each.error, each.value + 2 * each.error)
+        return found
 
     @property
     def place(self) -> Place | None:
