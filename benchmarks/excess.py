@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="*", help="two swept runs, over the same contexts")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if len(arguments.runs) not in (0, 2):
+        parser.error("two runs, or none")
     table = Table("record", "electrons", "models", "spread", "1000 a (1/meV)", "scatter / error", box=None)
     rows = []
     for name, electrons in RECORDS.items():

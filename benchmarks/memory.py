@@ -45,7 +45,7 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             grown = pool.apply(growth, (few,)) / 2**20
         row = {"electrons": electrons, "measured": grown, "predicted": predicted, "full": full}
-        rows.append(row | {"full, scores anew": anew})
+        rows.append(row | {"full_recomputed": anew})
         print(rows[-1], flush=True)
         table.add_row(str(electrons), *(f"{value:.0f}" for value in (grown, predicted, full, anew)))
         about = {"walkers": arguments.walkers, "microbatch": arguments.microbatch, "units": "MiB"}

@@ -40,10 +40,10 @@ def diagram_table(diagram: Diagram) -> Table:
     for name in ("at", "interaction energy", "68%", "energies cross", "momenta"):
         table.add_column(name, no_wrap=True)
     for at, evidence in diagram.cuts:
-        found = evidence.transition
-        row = ("no jump or kink", "")
-        if found:
-            row = (f"{found.kind} {_size(found)}", _interval(found.within_68))
+        found, row = evidence.breaks.get("coulomb"), ("no jump or kink", "")
+        if found and found.found:
+            alone = ", alone" if evidence.transition is None else ""
+            row = (f"{found.kind} {_size(found)}{alone}", _interval(found.within_68))
         crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
         ends = dict.fromkeys(str(sector.label) for sector in evidence.sectors or ())
         table.add_row(f"{at:.4g}", *row, crossed, " to ".join(ends))
@@ -69,14 +69,15 @@ def conclusion(evidence: Evidence) -> str:
     if not interaction.found:
         fits = f"{interaction.smooth} fits"
         why = "neither branches nor a smooth curve fit" if _nothing_fits(interaction) else fits
-        also = f"; signs of one in {_signs(evidence.others)}" if evidence.others else ""
+        also = f"; signs of one in {_signs(name for name, _ in evidence.others)}" if evidence.others else ""
         return f"no transition found in the interaction energy: {why}{also}"
     unit = "meV per electron" if interaction.kind == "jump" else f"meV per unit of {parameter}"
     size = f"a {interaction.kind} ({_size(interaction)} {unit})"
     where = f"at {parameter} {_interval(interaction.within_68)}, 95%: {_interval(interaction.within_95)}"
     if evidence.transition is None:
         chance = f"chance {interaction.p_value:.1%}"
-        return f"no transition found: the interaction energy alone has {size} {where} ({chance})"
+        also = f"; elsewhere {_signs(name for name, _ in evidence.others)}" if evidence.others else ""
+        return f"no transition found: the interaction energy alone has {size} {where} ({chance}){also}"
     agree = f"; with it {_signs(evidence.agreeing)}" if evidence.agreeing else ""
     return f"transition found: the interaction energy has {size} {where}{agree}"
 
@@ -100,11 +101,12 @@ def sign(variable: str) -> str:
     """A measured variable, as it is printed."""
     if variable.startswith("force_"):
         return f"dE/d({variable.removeprefix('force_')})"
-    return {"coulomb": "interaction energy", "bragg_sqrt3": "S(K)"}.get(variable, variable)
+    names = {"coulomb": "interaction energy", "bragg_sqrt3": "S(K)", "energies": "crossing energies"}
+    return names.get(variable, variable)
 
 
 def _signs(variables: Iterable[str]) -> str:
-    return ", ".join(map(sign, variables))
+    return ", ".join(map(sign, dict.fromkeys(variables)))
 
 
 def _size(found: Break) -> str:

@@ -36,7 +36,12 @@ except ImportError:
 VERIFICATION = "verification.json"
 
 #: What may differ between a run and the command that resumes it.
-_FREE = {("training", "stages"), ("training", "microbatch"), ("training", "checkpoint_seconds")}
+_FREE = {
+    ("training", "stages"),
+    ("training", "microbatch"),
+    ("training", "checkpoint_seconds"),
+    ("optimizer", "keep_scores"),
+}
 
 
 class Run:

@@ -125,6 +125,9 @@ assert len(mesh.devices) == 4
 found = [jax.jit(lambda s, t: solve_damped(KeptRows(s, jnp.ones(2)), t, 1e-3))(each, target)
          for each in (scores, place(scores, mesh, BY_WALKER))]
 np.testing.assert_allclose(found[0], found[1], rtol=1e-8)
+long = place([random.normal(size=(2, 8, 2, 20000))], mesh, BY_WALKER)
+solve = jax.jit(lambda s, t: solve_damped(KeptRows(s, jnp.ones(2)), t, 1e-3)).lower(long, target).compile()
+assert solve.memory_analysis().temp_size_in_bytes < long[0].nbytes / 2  # no device has all scores
 print("equal")
 """
 

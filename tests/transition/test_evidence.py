@@ -9,6 +9,7 @@ import xarray
 from qernel.cli import main
 from qernel.comparison import lowest_of
 from qernel.config import load_config
+from qernel.crossing import Crossing
 from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort
@@ -86,10 +87,20 @@ def test_a_jump_of_the_interaction_energy_alone_is_none():
     # A sign elsewhere does not count, one at the same place does; if nothing else was measured, none has to.
     elsewhere, same = make_sweep(1.32), make_sweep()
     evidence = weigh(data.assign(bragg_sqrt3=elsewhere["bragg_sqrt3"]))
-    assert list(evidence.others) == ["bragg_sqrt3"]
+    assert [name for name, _ in evidence.others] == ["bragg_sqrt3"]
+    assert conclusion(evidence).endswith("%); elsewhere S(K)")
+    assert evidence.as_dict()["transition"] is False
     assert evidence.transition is None
     assert weigh(data.assign(bragg_sqrt3=same["bragg_sqrt3"])).transition is not None
     assert weigh(data.drop_vars(["force_moire_depth", "bragg_sqrt3"])).transition is not None
+
+
+def test_each_of_several_crossings_counts():
+    data, smooth = make_sweep(1.07, peak=False), make_sweep(None, peak=False)
+    data = data.assign({name: smooth[name] for name in ("force_moire_depth", "bragg_sqrt3")})
+    crossed = [Crossing("a", "b", 1.07, 0.01), Crossing("b", "c", 1.4, 0.01)]
+    assert weigh(data, crossed).agreeing == ["energies"]
+    assert weigh(data, crossed[1:]).transition is None
 
 
 def test_signs_that_the_interaction_energy_does_not_share_are_named():

@@ -119,21 +119,28 @@ class KeptRows(Rows):
         return sum(math.prod(leaf.shape[3:]) for leaf in jax.tree.leaves(self.scores))
 
     def _along(self, direction):
-        return _products(_matrices(self.scores, 3), direction).reshape(*self.walkers, 2)
+        return _products(self._by_context, direction).reshape(*self.walkers, 2)
 
     def _combine(self, weights):
-        def contract(leaf):
-            # Context by context: contracting all axes at once transposes the leaf, three times slower.
-            contexts, *_ = leaf.shape
-            columns = leaf.reshape(contexts, -1, math.prod(leaf.shape[3:]))
-            by_context = weights.reshape(contexts, -1)
-            summed = jnp.einsum("cr,crp->cp", by_context, columns, precision=_PRECISION).sum(axis=0)
-            return summed.reshape(leaf.shape[3:])
-
-        return jax.tree.map(contract, self.scores)
+        # Context by context: contracting all axes at once transposes the scores, three times slower.
+        by_context = weights.reshape(len(weights), -1)
+        sums = [
+            jnp.einsum("cr,crp->cp", by_context, columns, precision=_PRECISION).sum(axis=0)
+            for columns in self._by_context
+        ]
+        leaves, structure = jax.tree.flatten(self.scores)
+        shaped = [each.reshape(leaf.shape[3:]) for each, leaf in zip(sums, leaves, strict=True)]
+        return jax.tree.unflatten(structure, shaped)
 
     def _folded(self, folds):
-        return _fold(_matrices(self.scores, 3), folds).reshape(*self.walkers, 2, -1)
+        return _fold(self._by_context, folds).reshape(*self.walkers, 2, -1)
+
+    @property
+    def _by_context(self) -> list[Float[Array, "context row parameter"]]:
+        """Of each tensor. An axis of contexts and walkers in one would call all walkers to every device."""
+        return [
+            leaf.reshape(len(leaf), -1, math.prod(leaf.shape[3:])) for leaf in jax.tree.leaves(self.scores)
+        ]
 
 
 class RecomputedRows(Rows):
@@ -157,7 +164,7 @@ class RecomputedRows(Rows):
         return sum(leaf.size for leaf in jax.tree.leaves(parameters))
 
     def _along(self, direction):
-        return self._of_scores(lambda scores, d: _products(_matrices(scores, 1), d), direction)
+        return self._of_scores(lambda scores, d: _products(_by_part(scores), d), direction)
 
     def _combine(self, weights):
         return contracted_scores(
@@ -165,7 +172,7 @@ class RecomputedRows(Rows):
         )
 
     def _folded(self, folds):
-        return self._of_scores(lambda scores, _: _fold(_matrices(scores, 1), folds), None)
+        return self._of_scores(lambda scores, _: _fold(_by_part(scores), folds), None)
 
     def _of_scores(self, function, argument):
         return of_scores(
@@ -173,30 +180,31 @@ class RecomputedRows(Rows):
         )
 
 
-def product(a: Float[Array, "n m"], b: Float[Array, "m ..."]) -> Float[Array, "n ..."]:
+def product(a: Float[Array, "... m"], b: Float[Array, "m ..."]) -> Float[Array, "..."]:
     """a b, at full precision on every device."""
     return jnp.matmul(a, b, precision=_PRECISION)
 
 
-def _matrices(scores: PyTree, axes: int) -> list[Float[Array, "row parameter"]]:
-    """Of each tensor, with its first axes as rows."""
-    return [leaf.reshape(math.prod(leaf.shape[:axes]), -1) for leaf in jax.tree.leaves(scores)]
+def _by_part(scores: PyTree) -> list[Float[Array, "part parameter"]]:
+    """One walker's scores, of each tensor."""
+    return [leaf.reshape(2, -1) for leaf in jax.tree.leaves(scores)]
 
 
-def _products(matrices: list, direction: PyTree) -> Float[Array, " row"]:
+def _products(tensors: list, direction: PyTree) -> Float[Array, "*rows"]:
     directions = jax.tree.leaves(direction)
-    products = [product(matrix, d.reshape(-1)) for matrix, d in zip(matrices, directions, strict=True)]
+    products = [product(columns, d.reshape(-1)) for columns, d in zip(tensors, directions, strict=True)]
     return functools.reduce(jnp.add, products)
 
 
-def _fold(matrices: list, folds: int) -> Float[Array, "row folded"]:
-    return jnp.concatenate([_folded(matrix, folds, n) for n, matrix in enumerate(matrices)], axis=1)
+def _fold(tensors: list, folds: int) -> Float[Array, "*rows folded"]:
+    return jnp.concatenate([_folded(columns, folds, n) for n, columns in enumerate(tensors)], axis=-1)
 
 
-def _folded(columns: Float[Array, "row parameter"], folds: int, seed: int) -> Float[Array, "row folded"]:
+def _folded(columns: Float[Array, "*rows parameter"], folds: int, seed: int) -> Float[Array, "*rows folded"]:
     if folds == 1:
         return columns
-    width = -(-columns.shape[1] // folds)
-    signs = jax.random.rademacher(jax.random.key(seed), columns.shape[1:], columns.dtype)
-    padded = jnp.pad(columns * signs, ((0, 0), (0, folds * width - columns.shape[1])))
-    return jnp.sum(padded.reshape(-1, folds, width), axis=1)
+    *rows, count = columns.shape
+    width = -(-count // folds)
+    signs = jax.random.rademacher(jax.random.key(seed), (count,), columns.dtype)
+    padding = [*([(0, 0)] * len(rows)), (0, folds * width - count)]
+    return jnp.sum(jnp.pad(columns * signs, padding).reshape(*rows, folds, width), axis=-2)

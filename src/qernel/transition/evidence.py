@@ -67,23 +67,22 @@ class Evidence(NamedTuple):
         if interaction is None:
             return []
         low, high = interaction.within_95
-        return [name for name, (start, end) in self.others.items() if start <= high and low <= end]
+        return list(dict.fromkeys(name for name, (start, end) in self.others if start <= high and low <= end))
 
     @property
-    def others(self) -> dict[str, Interval]:
-        """The 95% intervals of the signs that are found beside the interaction energy."""
-        found = {
-            name: each.within_95 for name, each in self.breaks.items() if each.found and name != "coulomb"
-        }
+    def others(self) -> list[tuple[str, Interval]]:
+        """The signs that are found beside the interaction energy, with their 95% intervals."""
+        others = [(name, each) for name, each in self.breaks.items() if each.found and name != "coulomb"]
+        found = [(name, each.within_95) for name, each in others]
         if self.peak and self.peak.found:
-            found["susceptibility"] = self.peak.within_95
+            found.append(("susceptibility", self.peak.within_95))
         for each in self.crossings:
-            found["energies"] = (each.value - 2 * each.error, each.value + 2 * each.error)
+            found.append(("energies", (each.value - 2 * each.error, each.value + 2 * each.error)))
         return found
 
     @property
     def place(self) -> Place | None:
-        """Where energies cross, if they do once; else where the interaction energy breaks, if it does."""
+        """Where energies cross, if they do once; else where there is a transition, if there is."""
         if len(self.crossings) == 1:
             value, error = self.crossings[0].value, self.crossings[0].error
             return Place(value, (value - error, value + error))
@@ -92,7 +91,8 @@ class Evidence(NamedTuple):
 
     def as_dict(self) -> dict:
         """For JSON."""
-        return {name: _plain(value) for name, value in self._asdict().items()}
+        verdict = {"transition": self.transition is not None, "agreeing": self.agreeing}
+        return verdict | {name: _plain(value) for name, value in self._asdict().items()}
 
 
 def may_show_transition(data: xarray.Dataset, parameters: int = 1) -> bool:
