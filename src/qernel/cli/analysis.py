@@ -27,7 +27,8 @@ def transition(
     """Locate a transition along one parameter, with intervals, or say that there is none.
 
     Two branches of the interaction energy are compared with smooth curves; so are those of the energy's slope
-    and of S(K). The fidelity susceptibility may have a peak. One of these has to agree with the interaction energy.
+    and of S(K). The fidelity susceptibility may have a peak. One of these has to agree with the interaction
+    energy.
 
     Parameters
     ----------
