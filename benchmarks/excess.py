@@ -19,9 +19,10 @@ from environment import save
 from rich.console import Console
 from rich.table import Table
 
+from qernel.comparison import compare
 from qernel.crossing import crossings
-from qernel.dataset import load_dataset
 from qernel.runs import Run
+from qernel.tables import with_error
 
 RECORDS = {"ablations": 4, "conditioning": 4, "sweep_cost": 4, "fillings": 6}  # and electrons
 LARGEST = 3.0  # spread, meV per electron, up to which the relation is fitted
@@ -49,10 +50,8 @@ def main() -> None:
         slope, error, scatter = proportion(models, electrons)
         row = {"record": name, "electrons": electrons, "models": len(models.excess), "scatter": scatter}
         rows.append(row | {"a": slope, "error": error})
-        cells = (
-            f"{models.spread.min():.2f} to {models.spread.max():.2f}",
-            f"{1e3 * slope:.2f}({1e5 * error:.0f})",
-        )
+        spreads = f"{models.spread.min():.2f} to {models.spread.max():.2f}"
+        cells = spreads, with_error(1e3 * slope, 1e3 * error)
         table.add_row(name, str(electrons), str(len(models.excess)), *cells, f"{scatter:.2f}")
     Console().print(table)
     found = {"command": "benchmarks/excess.py", "units": "meV per electron", "rows": rows}
@@ -84,21 +83,18 @@ def proportion(models: Models, electrons: int) -> tuple[float, float, float]:
 
 def crossings_at_zero_variance(runs: list[Path], slopes: list[float]) -> list[dict]:
     """Where the energies of the runs' last sweeps cross, as measured and with each less its excess."""
-    sweeps = [load_dataset(Run(path).sweep_files()[-1]) for path in runs]
-    energy, error, variance = (
-        xarray.concat([sweep[name] for sweep in sweeps], "model", join="exact").assign_coords(
-            model=[path.name for path in runs]
-        )
-        for name in ("energy", "energy_error", "variance")
-    )
-    electrons, found = sweeps[0].attrs["electrons"], []
+    files, found = {path.name: Run(path).sweep_files()[-1] for path in runs}, []
+    sweeps = {name: xarray.load_dataset(file, engine="scipy") for name, file in files.items()}
     for slope in (0.0, min(slopes), max(slopes)):
-        excess = slope * electrons * variance
-        for crossing in crossings(energy - excess, error):
-            mean = {path.name: float(excess.sel(model=path.name).mean()) for path in runs}
+        excess = {name: slope * each.attrs["electrons"] * each["variance"] for name, each in sweeps.items()}
+        data = compare(
+            {name: each.assign(energy=each["energy"] - excess[name]) for name, each in sweeps.items()}
+        )
+        for crossing in crossings(data["energy"], data["energy_error"]):
+            mean = {name: float(each.mean()) for name, each in excess.items()}
             found.append({"a": slope, "value": crossing.value, "error": crossing.error, "excess": mean})
             lowered = ", ".join(f"{name} lower by {value:.3f}" for name, value in mean.items())
-            print(f"a = {slope:.4f} / meV: cross at {crossing.value:.4f} +- {crossing.error:.4f} ({lowered})")
+            print(f"a = {slope:.4f} / meV: cross at {with_error(crossing.value, crossing.error)} ({lowered})")
     return found
 
 

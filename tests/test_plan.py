@@ -52,6 +52,7 @@ def test_advice(tiny):
     assert advice(Plan(8, 1, 3.0), config, None) == "training.microbatch=8: 6 steps take about 0:18"
     assert advice(None, config, 2**30).startswith("a step does not fit into 1 GiB: fewer training.walkers,")
     assert "keep_scores=false" in advice(None, config, 2**30)
+    assert "adam" not in advice(None, tiny("optimizer.name=adam"), 2**30)
     for other in ("optimizer.name=adam", "keep_scores=false"):
         assert "keep_scores" not in advice(None, tiny(other), 2**30)
 
