@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qernel.crossing import Crossing, crossings
-from qernel.tables import with_error
+from qernel.numbers import with_error
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ from rich.table import Table
 
 from qernel.comparison import compare
 from qernel.crossing import crossings
+from qernel.numbers import with_error
 from qernel.runs import Run
-from qernel.tables import with_error
 
 RECORDS = {"ablations": 4, "conditioning": 4, "sweep_cost": 4, "fillings": 6}  # and electrons
 LARGEST = 3.0  # spread, meV per electron, up to which the relation is fitted

@@ -25,9 +25,9 @@ from rich.table import Table
 from qernel import load
 from qernel.batching import over_walkers, walker_mesh
 from qernel.estimators.local_energy import local_energies
-from qernel.sampling import Walkers
+from qernel.hamiltonian.hamiltonian import couplings_of
+from qernel.sampling import Walkers, make_sampling
 from qernel.trained import Trained
-from qernel.training.step import couplings_of, make_sampling
 
 PRECISIONS = {"float32": "highest", "TF32": "tensorfloat32"}
 WALKERS = 1024
@@ -60,7 +60,7 @@ def compared(trained: Trained, label: str, microbatch: int) -> dict[str, float]:
     by_context = sorted(range(len(state.contexts)), key=lambda c: state.contexts[c].tolist())
     middle = by_context[len(by_context) // 2]
     contexts, mesh = state.contexts[middle][None], walker_mesh(WALKERS)
-    copies = math.ceil(WALKERS / state.walkers.per_context)
+    copies = math.ceil(WALKERS / state.walkers.electrons.shape[1])
     electrons = jnp.tile(state.walkers.electrons[middle], (copies, 1, 1))[None, :WALKERS]
     walkers = Walkers(electrons, state.walkers.width[middle][None])
     with jax.default_matmul_precision(PRECISIONS[label]):

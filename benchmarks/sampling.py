@@ -21,11 +21,11 @@ from rich.table import Table
 
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import MOIRE_CORNERS
 from qernel.sampling import Walkers, exchange, langevin, tune, wrap
 from qernel.shipped import shipped_model
 from qernel.sweep import nearest_walkers
-from qernel.training.step import couplings_of
 
 QUANTITIES = ("moiré", "Coulomb", "S(K)", "longest wave")
 

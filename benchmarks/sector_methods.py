@@ -25,11 +25,12 @@ from qernel.estimators.local_energy import local_energies
 from qernel.estimators.ratios import amplitude_ratios
 from qernel.estimators.statistics import series_estimate
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.optimize import make_optimizer
 from qernel.optimize.rows import score_rows
 from qernel.reference import exact_pair_energies
+from qernel.sampling import make_sampling
 from qernel.training.loop import initial_state
-from qernel.training.step import couplings_of, make_sampling
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
 SECTOR = (0, 0)

@@ -26,11 +26,12 @@ from qernel.config import Config, load_config
 from qernel.estimators.gradient import clipped_residual
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.optimize import make_optimizer
 from qernel.optimize.rows import score_rows
 from qernel.shipped import shipped_model
 from qernel.training.loop import initial_state
-from qernel.training.step import TrainingState, couplings_of, training_sampling
+from qernel.training.step import TrainingState, training_sampling
 
 PARTS = ("sampling", "local energy", "scores", "optimizer")
 

@@ -32,7 +32,9 @@ from jax.sharding import Mesh
 from qernel.config import load_config
 from qernel.estimators.gradient import energy_gradient
 from qernel.training.loop import _spread, initial_state
-from qernel.training.step import couplings_of, make_optimization, make_sampling
+from qernel.hamiltonian.hamiltonian import couplings_of
+from qernel.sampling import make_sampling
+from qernel.training.step import make_optimization
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize import make_optimizer
 from qernel.batching import walker_mesh

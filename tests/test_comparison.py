@@ -146,6 +146,7 @@ def test_models_of_different_parts_of_a_range_need_a_common_place(tiny, tmp_path
         (["one"], "compare needs two runs or more"),
         (["one", "eps"], "system.dielectric_constant = 7.0"),
         (["one", "none"], "is not a run"),
+        (["one", "eps/../one"], "one of them is given twice"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(runs, capsys, arguments, message):

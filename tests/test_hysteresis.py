@@ -6,6 +6,7 @@ import xarray
 
 from qernel.cli import main
 from qernel.hysteresis import by_start, memory, started_differently
+from qernel.report import figures
 
 DEPTH = np.linspace(0.8, 1.4, 7)
 
@@ -54,6 +55,14 @@ def test_a_point_that_is_not_a_number_hides_nothing():
     (energy, _) = memory(data)
     assert energy.found
     assert energy.where == pytest.approx(1.1)
+
+
+def test_the_figure_tells_the_starts_apart():
+    starts = {start: sweep_of(0, seed) for seed, start in enumerate(("up", "down", "liquid"))}
+    figure = figures.hysteresis(by_start(starts))
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["up", "down", "liquid"]
 
 
 def measured(start, seed=0, step=100, **attrs):

@@ -3,9 +3,11 @@
 import jax
 import pytest
 
+from qernel.batching import walker_mesh
 from qernel.cli import main
 from qernel.hamiltonian import make_hamiltonian
-from qernel.plan import Plan, advice, device_memory, plans, preferred, step_memory
+from qernel.plan import Plan, _seconds_of_passes, advice, device_memory, plans, preferred, step_memory
+from qernel.training.loop import initial_state
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 
 
@@ -33,6 +35,14 @@ def test_plans_are_for_smaller_and_larger_microbatches(tiny):
     assert [plan.microbatch for plan in found] == [1, 4]
     assert all(plan.seconds is not None and plan.seconds > 0 for plan in found)
     assert preferred(found) in found
+
+
+def test_scores_computed_anew_take_longer(tiny):
+    seconds = []
+    for keep in ("true", "false"):
+        config = tiny(f"keep_scores={keep}", "walkers=8", "stages=[{steps=1}]")
+        seconds.append(_seconds_of_passes(config, initial_state(config), walker_mesh(8)))
+    assert seconds[1] > seconds[0]
 
 
 def test_what_does_not_fit_is_not_timed(tiny):

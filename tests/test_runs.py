@@ -5,13 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from qernel.cli import main
 from qernel.config import UserError
+from qernel.progress import TrainingView
 from qernel.report.training_section import progress
 from qernel.runs import Run
 from qernel.shipped import copy_model
 from qernel.training.step import StepMetrics
+from qernel.workflows import train_run
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def run(tmp_path, tiny):
 
 def metrics(energy=1.0):
     two = np.array([energy, energy])
-    return StepMetrics(two, two[:, None], two, two, two, np.array(False))
+    return StepMetrics(two, two[:, None], two, two, two, two / energy, np.array(False))
 
 
 def test_configuration_is_kept_resolved(run, tiny):
@@ -149,3 +152,59 @@ def test_a_model_without_its_history_says_how_far_it_came(tmp_path, capsys):
     assert "steps: 1500 of 1500" in capsys.readouterr().out
     words = progress([], run.config(), run.step())
     assert words == "Step 1,500 of 1,500: finished"
+
+
+@pytest.mark.parametrize(
+    ("stages", "fits"),
+    [
+        ("{steps=4,contexts=2},{steps=9,contexts=1}", True),  # appended
+        ("{steps=7,contexts=2}", True),  # lengthened
+        ("{steps=3,contexts=2},{steps=1,contexts=1}", True),  # shortened to what was done
+        ("{steps=2,contexts=2},{steps=2,contexts=2}", False),  # redraws at another step
+        ("{steps=4,contexts=1}", False),
+        ("{steps=2,contexts=2}", False),
+    ],
+)
+def test_stages_behind_a_run_stay_what_they_were(tmp_path, tiny, stages, fits):
+    run = Run(tmp_path / "run")
+    run.begin(tiny("stages=[{steps=4,contexts=2}]"))
+    for step in (1, 2, 3):
+        run.record(step, 0.5, np.zeros((2, 1)), metrics())
+    before = run.config_file.read_bytes()
+    change = tiny(f"stages=[{stages}]")
+    if fits:
+        run.begin(change)
+        assert run.config() == change
+    else:
+        with pytest.raises(UserError, match="3 steps behind it, by other training"):
+            run.begin(change)
+        assert run.config_file.read_bytes() == before
+
+
+def test_a_run_that_is_trained_keeps_its_configuration(tmp_path, tiny):
+    run = Run(tmp_path / "run")
+    run.begin(tiny())
+    other = tiny("microbatch=1")
+    with run.locked(), pytest.raises(UserError, match="another command is training"):
+        train_run(other, run, TrainingView(other, Console(quiet=True)))
+    assert run.config() == tiny()
+
+
+def test_what_cannot_be_trained_leaves_nothing(tmp_path, tiny, monkeypatch):
+    def fail():
+        raise UserError("kfac is not here")
+
+    monkeypatch.setattr("qernel.optimize._import_kfac", fail)
+    config = tiny("optimizer.name=kfac")
+    with pytest.raises(UserError, match="not here"):
+        train_run(config, Run(tmp_path / "run"), TrainingView(config, Console(quiet=True)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_copy_of_a_shipped_model_overwrites_nothing(tmp_path):
+    place = tmp_path / "gas-7"
+    place.mkdir()
+    (place / "chapter.tex").write_text("")
+    with pytest.raises(UserError, match="in the way of a copy of the shipped model gas-7"):
+        copy_model("gas-7", Run(place))
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["gas-7", "chapter.tex"]

@@ -13,6 +13,7 @@ import pytest
 import qernel.sampling
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
 from qernel.sampling import (
     Walkers,
@@ -23,7 +24,6 @@ from qernel.sampling import (
     tune,
     wrap,
 )
-from qernel.training.step import couplings_of
 from qernel.wavefunction import make_wavefunction
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
@@ -57,7 +57,7 @@ def move(couplings):
     @eqx.filter_jit
     def moved(walkers, key):
         here = jax.tree.map(lambda x: x[: walkers.width.shape[0]], couplings)
-        mesh = walker_mesh(walkers.per_context)
+        mesh = walker_mesh(walkers.electrons.shape[1])
         walkers, _, acceptance = langevin(Product(), walkers, here, key, 20, CELL, mesh, 100)
         return walkers, acceptance
 

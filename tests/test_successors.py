@@ -124,6 +124,7 @@ def test_the_command_climbs_a_ladder_of_sizes(run, tmp_path, capsys):
         (["transfer", "six-over-depth"], "transfer needs sizes"),
         (["transfer", "six-over-depth", "18"], "18 is not a size"),
         (["finetune", "six-over-depth", "--at", "moire_depth"], "write name=value or name=low:high"),
+        (["finetune", "six-K", "--at", "moire_depth=1", "--at", "moire_depth=2"], "a name is given twice"),
         (["finetune", "nowhere", "--at", "moire_depth=1"], "nowhere is not a run"),
     ],
 )

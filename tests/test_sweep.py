@@ -2,14 +2,16 @@
 
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import xarray
 
 from qernel.cli import main
 from qernel.config import UserError
-from qernel.measurement import Effort, StopMeasuring
-from qernel.sweep import context_grid, sweep
+from qernel.estimators.observable import Result
+from qernel.measurement import Effort, Measured, Measurement, StopMeasuring
+from qernel.sweep import _to_precision, context_grid, sweep
 from qernel.training.loop import initial_state
 from qernel.workflows import write_sweep
 
@@ -245,3 +247,44 @@ def test_a_stop_on_the_way_to_a_precision_keeps_the_longer_measurement(polarized
     np.testing.assert_array_equal(part["samples"], [samples, 12])
     same = part["samples"].values == 12
     np.testing.assert_array_equal(part["energy"][same], rough["energy"][same])
+
+
+def test_a_stop_in_a_later_round_keeps_the_longer_measurement_before(polarized):
+    """Rounds of 20 samples whose errors never reach the target; the third is stopped at once."""
+    rounds = []
+
+    def measured(samples):
+        numbers = {"samples": samples, "drift": 0.0, "equilibration": 8}
+        results = {name: Result(np.asarray(value), None, "1", name) for name, value in numbers.items()}
+        energy = Result(np.asarray(-1.0), np.asarray(0.1 - 0.01 * len(rounds)), "meV", "energy")
+        return Measured(results | {"energy": energy}, np.zeros((2, 1, 2)), 0.1)
+
+    class Rounds(Measurement):
+        def __init__(self):
+            pass
+
+        def longer(self, samples):
+            def measure(*_):
+                rounds.append(samples)
+                if len(rounds) == 3:
+                    raise StopMeasuring
+                return [measured(samples)]
+
+            return measure
+
+    effort = Effort(samples=20, target_error=0.05)
+    arguments = (polarized[1], np.zeros(1), measured(20), effort, jax.random.key(0))
+    found = _to_precision(Rounds(), *arguments, lambda share: None)
+    assert len(rounds) == 3
+    assert int(found.results["samples"].value) == rounds[1] > rounds[0] > 20
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_no_file_could_hold_is_an_error_before_anything_is_measured(tiny, seed):
+    with pytest.raises(UserError, match="has to be from 0 to 2147483647"):
+        sweep(tiny(), initial_state(tiny()), {"moire_depth": [1.0]}, Effort(seed=seed))
+
+
+def test_no_values_are_an_error(tiny):
+    with pytest.raises(UserError, match="moire_depth: no value of it is given"):
+        context_grid(tiny(), {"moire_depth": []})

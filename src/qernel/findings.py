@@ -6,7 +6,7 @@ from rich.table import Table
 
 from qernel.diagram import Diagram
 from qernel.hysteresis import Memory
-from qernel.tables import with_error
+from qernel.numbers import with_error
 from qernel.transition.curves import SHARP
 from qernel.transition.decision import Break, Interval
 from qernel.transition.evidence import Evidence

@@ -22,9 +22,8 @@ from qernel.estimators.local_energy import local_energy
 from qernel.estimators.observable import Configuration, Observable, Result
 from qernel.estimators.statistics import Accumulator
 from qernel.hamiltonian.couplings import Couplings
-from qernel.hamiltonian.hamiltonian import Hamiltonian
-from qernel.sampling import Walkers
-from qernel.training.step import couplings_of, make_sampling
+from qernel.hamiltonian.hamiltonian import Hamiltonian, couplings_of
+from qernel.sampling import Walkers, make_sampling
 from qernel.wavefunction.base import Wavefunction
 
 

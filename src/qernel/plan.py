@@ -15,20 +15,24 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from rich.table import Table
 
 from qernel.batching import BY_WALKER, place, walker_mesh
 from qernel.config import Config, Stage, UserError
+from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
+from qernel.numbers import duration
 from qernel.optimize import NATURAL_GRADIENT, make_optimizer
-from qernel.optimize.rows import KeptRows
-from qernel.optimize.solve import sketch_columns
-from qernel.tables import duration
+from qernel.optimize.rows import KeptRows, score_rows
+from qernel.optimize.solve import MOST_ITERATIONS, sketch_columns
 from qernel.training.loop import initial_state
-from qernel.training.step import make_optimization, training_sampling
+from qernel.training.step import TrainingState, make_optimization, training_sampling
 
 _FACTOR = 4  # between the microbatches that are tried
 _WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
+_FURTHER_USES = 2  # of scores computed anew, beside iterations, of two passes each: sketch, three products
 _TIMED_WALKERS = 32  # in whole microbatches, that are timed together
 _REPEATS = 3  # calls, of which the fastest counts,
 _LONG_ENOUGH = 10.0  # and seconds after which there are enough
@@ -142,19 +146,39 @@ def _seconds_of_batches(config: Config) -> float:
     state = initial_state(part)
     sample, optimize = _halves(part)
     key, acceptance = jax.random.key(0), jnp.zeros(1, training.precision)
+    seconds = _fastest(lambda: sample(state.model, state.walkers, state.contexts, key))
+    if config.optimizer.name in NATURAL_GRADIENT:  # whose update does not grow like that
+        seconds += _seconds_of_passes(part, state, walker_mesh(walkers))
+    else:
+        seconds += _fastest(lambda: optimize(state, acceptance))
+    return seconds * batches / few
 
-    def step():
-        return sample(state.model, state.walkers, state.contexts, key), optimize(state, acceptance)
 
-    return _fastest(step) * batches / few
+def _seconds_of_passes(config: Config, state: TrainingState, mesh: Mesh) -> float:
+    """Seconds of what a natural gradient needs of all walkers: local energies, and scores for every use."""
+    hamiltonian, training = make_hamiltonian(config), config.training
+    couplings = couplings_of(hamiltonian, state.contexts, jnp.dtype(training.precision))
+    batch, keep = (state.walkers.electrons, couplings), config.optimizer.keep_scores
+
+    @eqx.filter_jit
+    def energies(model):
+        return local_energies(model, hamiltonian, *batch, mesh=mesh, microbatch=training.microbatch)
+
+    @eqx.filter_jit
+    def use_scores(model):
+        rows = score_rows(model, *batch, mesh, training.microbatch, keep=keep)
+        return rows if keep else rows.along(rows.combine(jnp.ones(rows.count, training.precision)))
+
+    uses = 1 if keep else MOST_ITERATIONS + _FURTHER_USES
+    return _fastest(lambda: energies(state.model)) + uses * _fastest(lambda: use_scores(state.model))
 
 
 def _seconds_of_update(config: Config) -> float:
     """Seconds of the natural gradient's update of the first stage; zero for other optimizers.
 
     With random scores that fall from walker to walker, so that the eigenvalues of their Gram matrix span many
-    decades as real ones do: as many iterations are needed. Where scores are not kept, as many as their sketch
-    has: what it takes to compute them anew grows with the microbatches, and is timed there.
+    decades as real ones do: as many iterations are needed. Where scores are not kept, with as many columns as
+    their sketch has: to compute them anew takes time by the microbatch, which is not counted here.
     """
     if config.optimizer.name not in NATURAL_GRADIENT:
         return 0.0

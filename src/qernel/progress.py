@@ -11,7 +11,7 @@ from rich.table import Table
 
 from qernel.config import Config
 from qernel.estimators.statistics import series_estimate
-from qernel.tables import duration, with_error
+from qernel.numbers import duration, with_error
 from qernel.training.step import StepMetrics
 
 _WINDOW = 50  # steps that the printed means run over

@@ -25,6 +25,7 @@ from qernel.config import Config, UserError, load_config
 from qernel.numbering import oldest_first
 from qernel.processes import by_first, is_first, same_everywhere
 from qernel.training.checkpoint import checkpoints, load_latest, newest_step, save_checkpoint
+from qernel.training.contexts import stages_until
 from qernel.training.loop import initial_state
 from qernel.training.step import StepMetrics, TrainingState
 
@@ -34,6 +35,7 @@ except ImportError:
     fcntl = None
 
 VERIFICATION = "verification.json"
+_LOCK = ".lock"
 
 #: What may differ between a run and the command that resumes it.
 _FREE = {
@@ -91,20 +93,25 @@ class Run:
         by_first(lambda: self._begin(config))
 
     def _begin(self, config: Config) -> None:
+        self._make_directory()
         if self.exists():
             self._check_continues(config)
-        elif self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+        _write_atomically(self.config_file, config.to_toml())
+
+    def _make_directory(self) -> None:
+        empty = self.path.is_dir() and all(entry.name == _LOCK for entry in self.path.iterdir())
+        if self.path.exists() and not (self.exists() or empty):
             raise UserError(f"{self.path} is not empty and not a run: choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_atomically(self.config_file, config.to_toml())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other commands from training the run meanwhile. Raises UserError where one is at it.
 
-        The lock ends with the process, however that ends.
+        The directory is made if need be. The lock ends with the process, however that ends.
         """
-        with open(self.path / ".lock", "w") as file:
+        by_first(self._make_directory)
+        with open(self.path / _LOCK, "w") as file:
             by_first(lambda: self._lock(file))
             yield
 
@@ -187,6 +194,13 @@ class Run:
                     f"{self.path} was made with {'.'.join(key)} = {before!r}, now asked for {after!r}:"
                     " use the same value to resume, or another --out"
                 )
+        done = self.step()
+        stages = [stages_until(each.training.stages, done) for each in (self.config(), config)]
+        if stages[0] != stages[1]:
+            raise UserError(
+                f"{self.path} has {done} steps behind it, by other training.stages than now asked for:"
+                " lengthen the last one or append others to resume, or use another --out"
+            )
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: tuple[str, ...] = ()):

@@ -10,6 +10,7 @@ the step offered. Where psi vanishes v diverges; cut off, no electron drifts by 
 """
 
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -20,11 +21,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from qernel.batching import over_walkers
 from qernel.hamiltonian.couplings import Couplings
+from qernel.hamiltonian.hamiltonian import Hamiltonian, couplings_of
 from qernel.lattice import MOIRE_VECTORS, Supercell
 from qernel.wavefunction.base import Wavefunction
 
 _TARGET_ACCEPTANCE = 0.65  # 0.57 is best for many electrons, flat around it for few
 _TUNING_RATE = 0.5
+_EXCHANGE = 1  # names a stream of random numbers
 
 
 class Walkers(eqx.Module):
@@ -32,10 +35,6 @@ class Walkers(eqx.Module):
 
     electrons: Float[Array, "context walker electron 2"]
     width: Float[Array, " context"]
-
-    @property
-    def per_context(self) -> int:
-        return self.electrons.shape[1]
 
 
 def initial_walkers(
@@ -182,3 +181,27 @@ def _draw(key: PRNGKeyArray, index, like: Float[Array, "electron 2"]) -> tuple[A
     """One walker's random numbers for move `index`: a normal step and a uniform number."""
     step, coin = jax.random.split(jax.random.fold_in(key, index))
     return jax.random.normal(step, like.shape, like.dtype), jax.random.uniform(coin, (), like.dtype)
+
+
+def make_sampling(
+    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype, microbatch: int, *, exchanges: bool = False
+) -> Callable[..., tuple[Walkers, Float[Array, " context"]]]:
+    """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
+
+    `moves` moves of all walkers, then one adjustment of each context's step width. With `exchanges`, contexts
+    that are neighbours, in a parameter drawn at random, exchange walkers: they are then not independent.
+    """
+
+    @eqx.filter_jit
+    def sample(model, walkers, contexts, key):
+        couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
+        moved = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
+        walkers, log_abs, acceptance = moved
+        walkers, (count, parameters) = tune(walkers, acceptance, cell), contexts.shape
+        if exchanges and count > 1:
+            which, pairs = jax.random.split(jax.random.fold_in(key, _EXCHANGE))
+            order = jnp.argsort(contexts[:, jax.random.randint(which, (), 0, parameters)])
+            walkers = exchange(model, walkers, log_abs, couplings, order, pairs, mesh, microbatch)
+        return walkers, acceptance
+
+    return sample

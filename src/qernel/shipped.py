@@ -28,8 +28,17 @@ def find_run(path: str | Path) -> Run:
 
 
 def copy_model(name: str, run: Run) -> None:
-    """Put a shipped model, whole, into a run's directory, unless a run is there already."""
-    if not run.exists():
-        partial = run.path.with_name(f"{run.path.name}.{os.getpid()}.partial")
-        shutil.copytree(shipped_model(name).path, partial)
+    """Put a shipped model, whole, into a run's directory, unless a run is there already.
+
+    Raises UserError if something else is there.
+    """
+    if run.exists():
+        return
+    partial = run.path.with_name(f"{run.path.name}.{os.getpid()}.partial")
+    shutil.copytree(shipped_model(name).path, partial)
+    try:
         partial.rename(run.path)
+    except OSError:
+        shutil.rmtree(partial)
+        if not run.exists():  # by another process, meanwhile
+            raise UserError(f"{run.path} is in the way of a copy of the shipped model {name}") from None

@@ -36,6 +36,7 @@ STARTS = {
 
 _GROUP = 8  # contexts measured together
 _START, _AGAIN = 10**6, 10**7  # name the streams of random numbers of starts and of longer measurements
+_LARGEST_SEED = 2**31 - 1  # that the sweep's file can hold
 _MOST, _ATTEMPTS = 400, 4  # times as many samples and measurements, at most, for a precision asked for
 
 
@@ -50,6 +51,8 @@ def context_grid(config: Config, over: Mapping[str, Sequence[float]]) -> np.ndar
         if name not in config.contexts:
             trained = ", ".join(config.contexts) or "none: it was trained at fixed parameters"
             raise UserError(f"cannot sweep over {name}: the contexts of this model are {trained}")
+        if len(over[name]) == 0:
+            raise UserError(f"cannot sweep over {name}: no value of it is given")
         try:
             for value in over[name]:
                 config.system.check_value(name, value)
@@ -81,9 +84,12 @@ def sweep(
     With `exact`, systems that `exact_pair` treats get their exact energies beside the measured ones.
 
     Where `progress` raises StopMeasuring, the sweep is of the contexts measured until then, of several
-    parameters those with all values of all but the first; raises it where there are none.
+    parameters those with all values of all but the first; raises it where there are none. Raises UserError
+    for contexts, a seed or a start of walkers that cannot be.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
+    if not 0 <= effort.seed <= _LARGEST_SEED:
+        raise UserError(f"the seed of a sweep has to be from 0 to {_LARGEST_SEED}")
     _check_start(effort.start, hamiltonian, list(over))
     training = config.training
     compiled = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code
@@ -165,22 +171,28 @@ def _to_precision(
     Errors fall as 1/sqrt(samples); a tenth more is taken because an error is an estimate. Each measurement
     stands for itself: adding those that happened to be imprecise would bias the mean of skewed energies.
     """
-    samples, latest = effort.samples, found
+    samples, complete = effort.samples, found
     for attempt in range(_ATTEMPTS):
-        needed = _lacking(latest, effort, samples)
+        needed = _lacking(complete, effort, samples)
         if needed == 0 or samples == _MOST * effort.samples:
             break
         samples = needed
-        width = jnp.full(1, latest.width, latest.electrons.dtype)
-        walkers = Walkers(jnp.asarray(latest.electrons)[None], width)
+        width = jnp.full(1, complete.width, complete.electrons.dtype)
+        walkers = Walkers(jnp.asarray(complete.electrons)[None], width)
         again = measurement.longer(samples)
         arguments = state.model, walkers, context[None], jax.random.fold_in(key, attempt)
-        (latest,) = again(*arguments, progress if attempt == 0 else lambda share: progress(1.0))
-        if (taken := int(latest.results["samples"].value)) < samples:  # stopped early
-            latest = latest if taken > effort.samples else found
+        try:
+            (latest,) = again(*arguments, progress if attempt == 0 else lambda share: progress(1.0))
+        except StopMeasuring:
+            if complete is found:
+                raise
             break
+        if (taken := int(latest.results["samples"].value)) < samples:  # stopped early
+            complete = latest if taken > int(complete.results["samples"].value) else complete
+            break
+        complete = latest
     kept = {name: found.results[name] for name in ("drift", "equilibration")}
-    return latest._replace(results=latest.results | kept)
+    return complete._replace(results=complete.results | kept)
 
 
 def _lacking(found: Measured, effort: Effort, samples: int) -> int:

@@ -1,6 +1,4 @@
-"""Numbers with errors, and tables of them, for the terminal."""
-
-import math
+"""Tables of a sweep's numbers for the terminal."""
 
 import numpy as np
 import xarray
@@ -8,27 +6,7 @@ from rich.table import Table
 
 from qernel.dataset import component_names
 from qernel.hysteresis import swept_parameter
-
-
-def with_error(mean: float, error: float) -> str:
-    """-59.432(12): the error in brackets counts the last digits.
-
-    Two digits of the error are kept, and at most three decimals: one ueV when energies are in meV.
-    """
-    if not (math.isfinite(mean) and math.isfinite(error)) or error <= 0:
-        return f"{mean:.4g}"
-    decimals = min(max(0, 1 - math.floor(math.log10(error))), 3)
-    digits = max(round(error * 10**decimals), 1)
-    if decimals and digits >= 100:  # 0.0996 rounds to 0.10
-        decimals, digits = decimals - 1, digits // 10
-    return f"{mean:.{decimals}f}({digits})" if error < 1 else f"{mean:.{decimals}f}({error:.{decimals}f})"
-
-
-def duration(seconds: float) -> str:
-    """1:02:03, or 2:03 below an hour."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+from qernel.numbers import with_error
 
 
 def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
@@ -37,7 +15,9 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
     exact = "exact_energy" in data
     names = ["energy", *component_names(data)]
     title = f"{what} in meV per electron, standard errors in brackets"
-    table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(
+        title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False
+    )  # 80 columns with exact energies
     for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):
         table.add_column(name.replace("moire_", ""), justify="right", no_wrap=True)
     for index in np.ndindex(data["energy"].shape):

@@ -113,7 +113,7 @@ _SLATERNET = _Trained(
         _stages((500, 1)),
     ),
 )
-_QUICK = (_Family("pair", (_pair("pair", steps=200),), (0.7, 1.1, 1.5), 0.1),)
+_QUICK = (_Family("pair", (_pair("pair-quick", steps=200),), (0.7, 1.1, 1.5), 0.1),)
 _FULL = (
     _Family("pair", (_pair("pair"), _pair("pair-seed1", "training.seed=1")), (0.7, 0.9, 1.1, 1.3, 1.5), 0.02),
     _Family("pair, eps 10", (_pair("pair-eps10", "dielectric_constant=10"),), (0.7, 1.1, 1.5), 0.02),

@@ -43,10 +43,12 @@ def train_run(config: Config, run: Run, view: TrainingView, minutes: float | Non
     """
     for stage in config.training.stages:
         walker_mesh(config.training.walkers // stage.contexts)  # complains before anything is written
-    if config.training.start and not run.exists():
-        _start_from(config.training.start, config, initial_state(config))  # so does this
-    run.begin(config)
+    if not run.exists():  # so do these
+        eqx.filter_eval_shape(initial_state, config)
+        if config.training.start:
+            _start_from(config.training.start, config, initial_state(config))
     with run.locked():
+        run.begin(config)
         return _train(config, run, view, minutes)
 
 
@@ -210,8 +212,10 @@ def compare_runs(
     """Sweep several runs of one system at the same contexts; each sweep is written to its own run.
 
     Returns the sweeps by the runs' names. `refine` is the number of rounds of more contexts where the lowest
-    has a transition. Raises UserError where systems or contexts differ.
+    has a transition. Raises UserError where systems or contexts differ, or one run is given twice.
     """
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise UserError(f"{', '.join(str(run.path) for run in runs)}: one of them is given twice")
     first = runs[0].config()
     for run in runs[1:]:
         here, there = run.config().system.model_dump(), first.system.model_dump()

@@ -9,11 +9,11 @@ from qernel.batching import walker_mesh
 from qernel.config import UserError
 from qernel.estimators.by_differences import check_local_energies, local_energies_by_differences
 from qernel.estimators.local_energy import local_energies
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.laplacian import interpreter, rules
 from qernel.measurement import Effort, Measurement
 from qernel.sampling import initial_walkers
 from qernel.training.loop import initial_state, train
-from qernel.training.step import couplings_of
 
 
 @pytest.fixture

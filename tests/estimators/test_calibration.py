@@ -11,9 +11,9 @@ from scipy.special import i0, i1
 
 from qernel.batching import walker_mesh
 from qernel.estimators.statistics import Accumulator, jackknife
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import supercell_of
 from qernel.sampling import Walkers, initial_walkers, langevin
-from qernel.training.step import couplings_of
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
 RUNS, WALKERS, SAMPLES = 400, 128, 40

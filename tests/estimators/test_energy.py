@@ -2,6 +2,7 @@
 
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,3 +66,27 @@ def test_v_score_is_relative_to_the_madelung_energy(found):
     expected = 3 * 13 / (-20 - at_random) ** 2
     assert abs(found["v_score"].value - expected) < 4 * found["v_score"].error
     assert 0 < found["v_score"].error < 0.1 * expected
+
+
+class Ramp(eqx.Module):
+    """A term that the V-score's reference energy knows nothing of."""
+
+    name = "ramp"
+
+    def __call__(self, electrons, couplings):
+        return jnp.sum(electrons)
+
+
+def test_no_v_score_where_the_energy_at_random_places_is_not_known(system, accumulated):
+    plain = system(supercell_of(4), (2, 1))
+    hamiltonian = eqx.tree_at(lambda h: h.terms, plain, (*plain.terms, Ramp()))
+    observable, random = Energy(hamiltonian), np.random.default_rng(0)
+    couplings = hamiltonian.family.couplings(jnp.zeros(0, jnp.float64))
+    local = LocalEnergy(
+        jnp.asarray(random.normal(size=(20, 8)) + 0j), jnp.asarray(random.normal(size=(4, 20, 8)))
+    )
+    at = Configuration(jnp.zeros((3, 2)), jnp.zeros(0), couplings, local, jax.random.key(0))
+    samples = {name: np.asarray(values) for name, values in observable.sample(Wavefunction(), at).items()}
+    found = observable.results(accumulated(samples), couplings)
+    assert "v_score" not in found
+    assert {"variance", "ramp"} <= found.keys()

@@ -11,8 +11,8 @@ from qernel.batching import walker_mesh
 from qernel.estimators.gradient import clipped_residual, energy_gradient, scores
 from qernel.estimators.local_energy import local_energy
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import Supercell
-from qernel.training.step import couplings_of
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
 WAVES = np.array([[0, 0], [1, 0], [0, -1], [1, 1]])

@@ -12,7 +12,7 @@ from qernel.batching import walker_mesh
 from qernel.estimators.local_energy import local_energies, local_energy
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy
-from qernel.training.step import couplings_of
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.wavefunction import make_wavefunction
 from qernel.wavefunction.orbitals import BlochSeededOrbitals, bloch_seeds
 

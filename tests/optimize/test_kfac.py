@@ -13,12 +13,14 @@ pytest.importorskip("qernel.optimize.kfac", reason="kfac-jax is not installed")
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hamiltonian.bands import filled_band_energy
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import supercell_of
 from qernel.optimize import make_optimizer
 from qernel.optimize.kfac import _curvature, _flat, _tagged, kfac
+from qernel.sampling import make_sampling
 from qernel.training.checkpoint import load_checkpoint, save_checkpoint
 from qernel.training.loop import initial_state
-from qernel.training.step import couplings_of, make_optimization, make_sampling
+from qernel.training.step import make_optimization
 from qernel.wavefunction.base import LogPsi, Wavefunction
 from qernel.wavefunction.linear import Linear
 from qernel.wavefunction.orbitals import FreeOrbitals

@@ -8,10 +8,11 @@ import pytest
 
 from qernel.batching import walker_mesh
 from qernel.hamiltonian import make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.optimize import make_optimizer
 from qernel.optimize.rows import score_rows
 from qernel.training.loop import initial_state
-from qernel.training.step import couplings_of, make_optimization
+from qernel.training.step import make_optimization
 
 WALKERS = 6
 

@@ -25,7 +25,7 @@ from qernel.report.checks import flag_sweep
 from qernel.report.density import BLUR, blurred, density_map
 from qernel.report.drawing import cell_edges
 from qernel.report.header import facts
-from qernel.report.history import late_fit, mean_excess, training_curves
+from qernel.report.history import LateFit, late_fit, mean_excess, training_curves
 from qernel.report.numbers import decimals_for, fixed
 from qernel.report.page import write_report
 from qernel.report.style import figure_style
@@ -466,6 +466,16 @@ def test_late_fit_takes_out_the_dependence_on_the_context():
         # Blocks of 20 steps: the mean of a geometric series
         planted = [np.mean(5 * np.exp(-np.arange(s - 9.5, s + 10.5) / 20)) for s in mean.step]
         np.testing.assert_allclose(mean.excess, planted, atol=1e-8)
+
+
+def test_the_mean_excess_counts_contexts_as_the_loss_does():
+    rows = [row for row in training_rows(noise=0.0, steps=60, redraw=60) if row["step"] <= 30]
+    for row in rows:
+        row["energy"] = [float(index) for index in range(4)]
+        row["weight"] = [1.5, 1.5, 0.5, 0.5]
+    curves = training_curves(rows)
+    (mean,) = mean_excess(curves, LateFit(0, 0, 0.0, [curve.energy for curve in curves]))
+    np.testing.assert_allclose(mean.excess, (1.5 * 0 + 1.5 * 1 + 0.5 * 2 + 0.5 * 3) / 4)
 
 
 def test_refused_steps_are_left_out_of_the_curves():

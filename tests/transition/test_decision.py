@@ -81,3 +81,22 @@ def test_branches_may_be_curved():
 def test_the_same_seed_gives_the_same():
     y = noisy(jump(), 3)
     assert locate(X, y, ERROR, seed=4) == locate(X, y, ERROR, seed=4)
+
+
+FINE = np.unique(np.concatenate([np.linspace(0.9, 1.2, 13), np.linspace(1.0, 1.025, 9)]).round(9))  # refined
+
+
+@pytest.mark.parametrize("width", [0.006, 0.01])
+def test_a_crossover_that_a_refined_sweep_resolves_is_none(width):
+    error = np.full(len(FINE), 0.01)
+    curve = 0.3 * FINE - 0.25 * np.tanh((FINE - 1.0125) / width)
+    seeds = (np.random.default_rng(seed).normal(size=len(FINE)) for seed in range(8))
+    assert sum(locate(FINE, curve + error * noise, error, samples=120).found for noise in seeds) <= 1
+
+
+def test_a_jump_in_a_refined_sweep_is_found_in_a_small_gap():
+    error = np.full(len(FINE), 0.01)
+    noise = error * np.random.default_rng(0).normal(size=len(FINE))
+    found = locate(FINE, 0.3 * FINE - 0.5 * (FINE > 1.011) + noise, error)
+    assert found.found
+    assert found.within_68 == pytest.approx((1.009375, 1.0125))

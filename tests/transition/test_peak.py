@@ -24,3 +24,10 @@ def test_a_peak_is_found_with_its_neighbours():
 @pytest.mark.parametrize("curve", [0 * X, X, -X, np.tanh((X - 1) / 0.1), (X - 1) ** 2 * 4])
 def test_what_is_no_peak_is_not_found(curve):
     assert sum(locate_peak(X, noisy(curve, seed), ERROR, samples=120).found for seed in range(20)) <= 1
+
+
+def test_a_peak_next_to_the_end_is_an_inner_one():
+    curve = np.where(np.arange(21) == 19, 1.0, 0.0)
+    peak = locate_peak(X, noisy(curve, 0), ERROR)
+    assert peak.found
+    assert peak.within_95 == (X[18], X[20])

@@ -13,7 +13,7 @@ from qernel.cli.application import app, console
 from qernel.cli.notes import note_flags
 from qernel.cli.opening import open_run
 from qernel.config import UserError
-from qernel.tables import with_error
+from qernel.numbers import with_error
 from qernel.transition import Place, extrapolate
 from qernel.workflows import draw_diagram, system_but_size, weigh_sources
 

@@ -1,6 +1,6 @@
 """What is written on the command line, as values; a mistake is a UserError that says how to write it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -36,7 +36,17 @@ def _parse_range(text: str) -> tuple[str, list[float]]:
         ) from None
 
 
-def parse_place(text: str) -> tuple[str, tuple[float, float]]:
+def parse_places(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """name=value or name=low:high, each name once."""
+    places = dict(map(_parse_place, texts))
+    if len(places) < len(texts):
+        raise UserError(
+            f"--at {' --at '.join(texts)}: a name is given twice; write name=low:high for a range"
+        )
+    return places
+
+
+def _parse_place(text: str) -> tuple[str, tuple[float, float]]:
     """name=value or name=low:high."""
     name, equals, values = text.partition("=")
     try:

@@ -18,9 +18,10 @@ from qernel.crossing import crossings
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
+from qernel.numbers import with_error
 from qernel.progress import MeasuringView
 from qernel.sweep import STARTS
-from qernel.tables import comparison_table, starts_table, sweep_table, with_error
+from qernel.tables import comparison_table, starts_table, sweep_table
 from qernel.twist import twist_average
 from qernel.workflows import compare_runs, sweep_from_all_starts, sweep_run, write_sweep
 

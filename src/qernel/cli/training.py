@@ -9,7 +9,7 @@ import jax
 from cyclopts import Parameter
 
 from qernel.cli.application import app, console
-from qernel.cli.arguments import parse_place, parse_size
+from qernel.cli.arguments import parse_places, parse_size
 from qernel.cli.introduction import introduce
 from qernel.cli.processes import Processes
 from qernel.config import Config, UserError, load_config
@@ -108,7 +108,7 @@ def finetune(
         Stop cleanly after this long.
     """
     config, start = find_run(run).config(), str(run)
-    ranges = dict(parse_place(text) for text in at)
+    ranges = parse_places(at)
     places = "-".join(f"{low:g}" if low == high else f"{low:g}-{high:g}" for low, high in ranges.values())
     new = finetuned(config, start, ranges, steps, overrides)
     _train(new, Run(out or Path("runs") / f"{run.name}-at-{places}"), minutes, processes)

@@ -10,6 +10,7 @@ from qernel.estimators.observable import Configuration, Observable, Result, scal
 from qernel.estimators.statistics import Accumulator, jackknife
 from qernel.hamiltonian.coulomb import Coulomb
 from qernel.hamiltonian.couplings import Couplings
+from qernel.hamiltonian.moire import MoirePotential
 from qernel.wavefunction.base import Wavefunction
 
 _LONG_NAMES = {
@@ -56,13 +57,19 @@ class Energy(Observable):
         long_name = "standard deviation of the local energy per electron"
         found["spread"] = Result(spread, None, "meV", long_name)
         at_random = self._energy_at_random_places(couplings)
-        score = jackknife(
-            lambda mean, square: electrons * (square - mean**2) / (mean - at_random) ** 2, *means, skewed=True
-        )
-        found["v_score"] = Result(*score, "1", "V-score: N Var(E_L) / (E - Madelung energy)^2")
+        if at_random is not None:
+            score = jackknife(
+                lambda mean, square: electrons * (square - mean**2) / (mean - at_random) ** 2,
+                *means,
+                skewed=True,
+            )
+            found["v_score"] = Result(*score, "1", "V-score: N Var(E_L) / (E - Madelung energy)^2")
         return found
 
-    def _energy_at_random_places(self, couplings: Couplings) -> float:
-        """In E_M per supercell: moiré and pair potentials average to zero."""
-        madelung = sum(term.madelung for term in self.hamiltonian.terms if isinstance(term, Coulomb))
+    def _energy_at_random_places(self, couplings: Couplings) -> float | None:
+        """In E_M per supercell: moiré and pair potentials average to zero. None with other terms."""
+        terms = self.hamiltonian.terms
+        if not all(isinstance(term, MoirePotential | Coulomb) for term in terms):
+            return None
+        madelung = sum(term.madelung for term in terms if isinstance(term, Coulomb))
         return 0.5 * self.hamiltonian.electrons * float(couplings.coulomb) * madelung

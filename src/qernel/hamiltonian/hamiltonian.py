@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -59,3 +60,9 @@ def make_hamiltonian(config: Config) -> Hamiltonian:
 def moire_hamiltonian(supercell: Supercell, spins: tuple[int, int], family: Family) -> Hamiltonian:
     """Electrons with Coulomb repulsion in a moiré potential."""
     return Hamiltonian(supercell, spins, family, (MoirePotential(), Coulomb(supercell)))
+
+
+def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context parameter"], dtype) -> Couplings:
+    """Couplings of many contexts, with a leading context axis."""
+    couplings = jax.vmap(hamiltonian.family.couplings)(contexts)
+    return jax.tree.map(lambda x: x.astype(dtype), couplings)

@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 from qernel.optimize.rows import Rows
 
 _COLUMNS, _PIECES = 6, 32  # columns of the sketch: per row, or if that is more, one per so many parameters
-_TOLERANCE, _MOST = 0.003, 12  # relative error of the solution in the norm of the matrix; iterations
+_TOLERANCE = 0.003  # relative error of the solution in the norm of the matrix
+MOST_ITERATIONS = 12  # which most steps of a training take
 _ROUNDING = 10  # of the sketch's Gram matrix, relative to its trace, in units of the precision
 
 
@@ -52,7 +53,7 @@ def solve_damped(rows: Rows, target: Float[Array, " row"], damping: float) -> Fl
 
     def unfinished(state):
         *_, square, iteration = state
-        return (square > _TOLERANCE**2 * start) & (iteration < _MOST)
+        return (square > _TOLERANCE**2 * start) & (iteration < MOST_ITERATIONS)
 
     solution, *_ = jax.lax.while_loop(unfinished, step, (jnp.zeros_like(right), right, first, start, 0))
     return jnp.where(jnp.isfinite(start), solution, jnp.nan).astype(target.dtype)

@@ -241,7 +241,7 @@ def hysteresis(data: xarray.Dataset) -> Figure:
                 label=str(start),
             )
         axes.set_ylabel(_SIGNS[name])
-    key(panels[0])
+    panels[0].legend(ncols=data.sizes["start"])
     panels[-1].set_xlabel(axis_label(parameter))
     letter_panels(panels)
     return figure

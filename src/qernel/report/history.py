@@ -23,6 +23,7 @@ class Curve(NamedTuple):
     """
 
     context: Float[np.ndarray, " parameter"]  # laboratory units
+    weight: float  # in the loss
     step: Float[np.ndarray, " block"]  # middle of the block
     energy: Float[np.ndarray, " block"]
     error: Float[np.ndarray, " block"]
@@ -51,7 +52,10 @@ class LateFit(NamedTuple):
 
 
 class MeanExcess(NamedTuple):
-    """What lies above the late fit from one redraw to the next, averaged over contexts, meV per electron."""
+    """What lies above the late fit from one redraw to the next, averaged over contexts, meV per electron.
+
+    Contexts count as they do in the loss.
+    """
 
     step: Float[np.ndarray, " block"]
     excess: Float[np.ndarray, " block"]
@@ -67,7 +71,8 @@ def training_curves(rows: Iterable[dict[str, Any]]) -> list[Curve]:
         for index, context in enumerate(segment[0]["contexts"]):
             blocks = np.array_split(np.arange(len(segment)), max(1, len(segment) // size))
             measured = [_block([segment[i] for i in block], index) for block in blocks]
-            curves.append(Curve(np.array(context, float), *np.array(measured, float).T))
+            weight = segment[0].get("weight", np.ones(index + 1))[index]  # older runs have none
+            curves.append(Curve(np.array(context, float), float(weight), *np.array(measured, float).T))
     return curves
 
 
@@ -115,16 +120,17 @@ def mean_excess(curves: Sequence[Curve], fit: LateFit) -> list[MeanExcess]:
     means = []
     for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].step[0]):
         together, excess = zip(*group, strict=True)
-        errors = np.array([curve.error for curve in together])
-        error = np.sqrt(np.sum(errors**2, axis=0)) / len(together)
-        means.append(MeanExcess(together[0].step, np.mean(excess, axis=0), error))
+        shares = np.array([curve.weight for curve in together])[:, None]
+        shares = shares / shares.sum()
+        error = np.sqrt(np.sum((shares * [curve.error for curve in together]) ** 2, axis=0))
+        means.append(MeanExcess(together[0].step, np.sum(shares * excess, axis=0), error))
     return means
 
 
 def _after(curve: Curve, step: float) -> Curve:
     """The blocks beyond a step that have an energy."""
     kept = (curve.step > step) & np.isfinite(curve.energy)
-    return Curve(curve.context, *(values[kept] for values in curve[1:]))
+    return Curve(curve.context, curve.weight, *(values[kept] for values in curve[2:]))
 
 
 def _powers(

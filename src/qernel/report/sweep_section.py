@@ -38,7 +38,8 @@ def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folde
         yield _maps(data, name, config, folder, list(flags))
     elif len(swept(data)) > 2:
         yield html.paragraph(f"{len(swept(data))} parameters vary: energies are in the table alone.")
-    yield _densities(data, name, config, folder)
+    if "density" in data:
+        yield _densities(data, name, config, folder)
     yield from sweep_table(data, name, folder, flags)
     yield html.paragraph(f"{setting(data)}. {origin(data)}.", "note")
 

@@ -28,6 +28,8 @@ def setting(data: xarray.Dataset) -> str:
     attrs = data.attrs
     parameters = [f"V₀ = {attrs['system_moire_potential']:g} meV"]
     for name in CONTEXT_PARAMETERS:
+        if name not in data.coords and f"system_{name}" not in attrs:
+            continue  # a parameter that is younger than the sweep
         values = np.atleast_1d(data[name] if name in data.coords else attrs[f"system_{name}"])
         low, high = float(values.min()), float(values.max())
         if low < high:

@@ -6,6 +6,7 @@ hypercube), so that small draws cover the family evenly and repeated draws fill 
 density is not even, weights make up for it.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -55,6 +56,16 @@ def stage_at(stages: tuple[Stage, ...], step: int) -> tuple[Stage, int]:
             return stage, begin
         begin += stage.steps
     raise IndexError(f"step {step} is past the last stage")
+
+
+def stages_until(stages: tuple[Stage, ...], step: int) -> tuple[Stage, ...]:
+    """The stages up to a step, the last one shortened to it; or all there are, if they end before."""
+    begins = itertools.accumulate((stage.steps for stage in stages), initial=0)
+    return tuple(
+        stage.model_copy(update={"steps": min(stage.steps, step - begin)})
+        for stage, begin in zip(stages, begins, strict=False)
+        if begin < step
+    )
 
 
 def is_redraw(stages: tuple[Stage, ...], step: int, every: int) -> bool:

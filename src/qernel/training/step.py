@@ -15,14 +15,12 @@ from qernel.config import Config, TrainingConfig
 from qernel.estimators.gradient import clipped_residual, energy_gradient
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian.couplings import Couplings
-from qernel.hamiltonian.hamiltonian import Hamiltonian
+from qernel.hamiltonian.hamiltonian import Hamiltonian, couplings_of
 from qernel.optimize import NATURAL_GRADIENT
 from qernel.optimize.rows import score_rows
-from qernel.sampling import Walkers, exchange, langevin, tune
+from qernel.sampling import Walkers, make_sampling
 from qernel.training.emphasis import Emphasis
 from qernel.wavefunction.base import Wavefunction
-
-_EXCHANGE = 1  # names a stream of random numbers
 
 
 class TrainingState(eqx.Module):
@@ -46,37 +44,8 @@ class StepMetrics(NamedTuple):
     spread: Float[Array, " context"]  # standard deviation of the local energy
     imaginary: Float[Array, " context"]  # mean imaginary part; zero within error
     acceptance: Float[Array, " context"]
+    weight: Float[Array, " context"]  # what it counts in the loss; 1 without `training.adaptive`
     refused: Bool[Array, ""]
-
-
-def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context parameter"], dtype) -> Couplings:
-    """Couplings of many contexts, with a leading context axis."""
-    couplings = jax.vmap(hamiltonian.family.couplings)(contexts)
-    return jax.tree.map(lambda x: x.astype(dtype), couplings)
-
-
-def make_sampling(
-    hamiltonian: Hamiltonian, mesh: Mesh, moves: int, dtype, microbatch: int, *, exchanges: bool = False
-) -> Callable[..., tuple[Walkers, Float[Array, " context"]]]:
-    """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
-
-    `moves` moves of all walkers, then one adjustment of each context's step width. With `exchanges`, contexts
-    that are neighbours, in a parameter drawn at random, exchange walkers: they are then not independent.
-    """
-
-    @eqx.filter_jit
-    def sample(model, walkers, contexts, key):
-        couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
-        moved = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
-        walkers, log_abs, acceptance = moved
-        walkers, (count, parameters) = tune(walkers, acceptance, cell), contexts.shape
-        if exchanges and count > 1:
-            which, pairs = jax.random.split(jax.random.fold_in(key, _EXCHANGE))
-            order = jnp.argsort(contexts[:, jax.random.randint(which, (), 0, parameters)])
-            walkers = exchange(model, walkers, log_abs, couplings, order, pairs, mesh, microbatch)
-        return walkers, acceptance
-
-    return sample
 
 
 def training_sampling(training: TrainingConfig, hamiltonian: Hamiltonian, mesh: Mesh) -> Callable:
@@ -148,13 +117,14 @@ def make_optimization(
             refused_in_a_row=jnp.where(good, 0, state.refused_in_a_row + 1),
             emphasis=emphasis,
         )
-        metrics = _metrics(energies, acceptance, couplings, hamiltonian.electrons, good)
+        weight = jnp.ones(len(acceptance)) if emphasis is None else emphasis.weights
+        metrics = _metrics(energies, acceptance, couplings, hamiltonian.electrons, weight, good)
         return state, metrics, energies.total
 
     return optimize
 
 
-def _metrics(energies, acceptance, couplings: Couplings, electrons: int, good) -> StepMetrics:
+def _metrics(energies, acceptance, couplings: Couplings, electrons: int, weight, good) -> StepMetrics:
     unit = couplings.energy_unit.astype(jnp.float64) / electrons
     total = energies.total.astype(jnp.complex128)
     return StepMetrics(
@@ -163,6 +133,7 @@ def _metrics(energies, acceptance, couplings: Couplings, electrons: int, good) -
         spread=unit * jnp.std(total.real, axis=1),
         imaginary=unit * jnp.mean(total.imag, axis=1),
         acceptance=acceptance.astype(jnp.float64),
+        weight=weight,
         refused=~good,
     )
 

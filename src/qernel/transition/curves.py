@@ -22,7 +22,7 @@ SMOOTH = {
 SHARP = {"kink": 4, "jump": 5}
 
 LEAST = 3  # points on either branch
-WIDTHS = (2.0, 3.0, 4.5, 7.0, 10.0)  # of rounded curves, in mean spacings
+_WIDTHS = (2.0, 3.0, 4.5, 7.0, 10.0)  # of rounded curves, in mean spacings or the smallest
 _POSITIONS = 61  # of rounded curves
 _FINENESS = 40  # positions of a kink per mean spacing
 
@@ -114,12 +114,11 @@ class Curves:
             make = _rounded_jump if kind == "rounded jump" else _rounded_kink
             # Beyond the ends, what is seen of a rounded kink is an exponential.
             beyond = 2 if kind == "rounded kink" else 0
-            return np.concatenate([self._rounded(make, width, beyond) for width in WIDTHS])
+            return np.concatenate([self._rounded(make, width, beyond) for width in widths(self.x)])
         scaled = (self.x - self.x.mean()) / np.ptp(self.x)
         return np.stack([scaled**power for power in range(self.parameters[kind])], axis=1)[None]
 
     def _rounded(self, make: Callable, width: float, beyond: int) -> np.ndarray:
-        width = width * (self.x[-1] - self.x[0]) / (len(self.x) - 1)
         low, high = self.x[0] - beyond * width, self.x[-1] + beyond * width
         return self._broken(lambda x: make(x / width), np.linspace(low, high, _POSITIONS))
 
@@ -127,6 +126,17 @@ class Curves:
         distance = self.x - positions[:, None]
         powers = [distance**power for power in range(self.degree + 1)]
         return np.stack([*powers, *make(distance)], axis=-1)
+
+
+def widths(x: Float[np.ndarray, " point"]) -> list[float]:
+    """Widths of the rounded curves on a grid: two spacings or more, of the mean and, below, of the smallest.
+
+    Where a sweep was refined, narrower crossovers can be told from a transition there.
+    """
+    spacings = np.diff(x)
+    mean, smallest = spacings.mean(), spacings.min()
+    narrow = [width * smallest for width in _WIDTHS if width * smallest < 0.99 * _WIDTHS[0] * mean]
+    return [*narrow, *(width * mean for width in _WIDTHS)]
 
 
 def _jump(x: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -39,10 +39,10 @@ def locate_peak(
     chance = np.array([_monotonic(smooth + each, error)[1] for each in scatter])
     p_value = (1 + int(np.sum(chance >= misfit))) / (samples + 1)
     highest = (y + scatter).argmax(axis=1)
-    within_68, within_95 = (_between_neighbours(x, highest, share) for share in (0.68, 0.95))
-    inner = x[0] < within_95[0] and within_95[1] < x[-1]
-    top = int(y.argmax())
-    return Peak(p_value < LEVEL and bool(inner), float(x[top]), within_68, within_95, float(y[top]), p_value)
+    within_68, within_95 = (_between_neighbours(x, *_central(highest, share)) for share in (0.68, 0.95))
+    low, high = _central(highest, 0.95)
+    inner, top = low > 0 and high < len(x) - 1, int(y.argmax())
+    return Peak(p_value < LEVEL and inner, float(x[top]), within_68, within_95, float(y[top]), p_value)
 
 
 def _monotonic(y: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, float]:
@@ -52,8 +52,12 @@ def _monotonic(y: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, float]:
     return fits[int(np.argmin(chi2))], min(chi2)
 
 
-def _between_neighbours(x: np.ndarray, points: np.ndarray, share: float) -> Interval:
-    """From the neighbour below to the neighbour above the central share of the points (indices)."""
-    low = int(np.quantile(points, (1 - share) / 2, method="lower"))
-    high = int(np.quantile(points, (1 + share) / 2, method="higher"))
+def _central(points: np.ndarray, share: float) -> tuple[int, int]:
+    """The ends of the central share of points, which are indices."""
+    low = np.quantile(points, (1 - share) / 2, method="lower")
+    return int(low), int(np.quantile(points, (1 + share) / 2, method="higher"))
+
+
+def _between_neighbours(x: np.ndarray, low: int, high: int) -> Interval:
+    """From the neighbour below one point to the neighbour above another (indices)."""
     return float(x[max(low - 1, 0)]), float(x[min(high + 1, len(x) - 1)])

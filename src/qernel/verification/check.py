@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from qernel.tables import with_error
+from qernel.numbers import with_error
 
 _SIGMAS = 3.0
 _SMALLEST_ERROR = 1e-10  # below which a number counts as exact

@@ -9,9 +9,9 @@ import numpy as np
 from qernel.batching import walker_mesh
 from qernel.estimators.statistics import estimate
 from qernel.hamiltonian import Coulomb, moire_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import supercell_of
-from qernel.sampling import initial_walkers
-from qernel.training.step import couplings_of, make_sampling
+from qernel.sampling import initial_walkers, make_sampling
 from qernel.verification.check import Check
 from qernel.verification.hamiltonian import standard_family
 from qernel.wavefunction.slater import BlochDeterminant

@@ -10,9 +10,10 @@ import numpy as np
 from qernel.config import Config
 from qernel.estimators.observable import Result
 from qernel.hamiltonian import Hamiltonian, make_hamiltonian
+from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.measurement import Effort, Measured, Measurement
 from qernel.sweep import nearest_walkers
-from qernel.training.step import TrainingState, couplings_of
+from qernel.training.step import TrainingState
 from qernel.verification.check import Check
 from qernel.verification.determinants import check_determinants, is_determinant
 from qernel.verification.exact import Exact
