@@ -9,8 +9,8 @@ Miniature: the shipped models of 6 electrons in 9 cells at eight depths. Two min
 from commands import climb, options, qernel
 
 LADDER = ["18/27", "54/81", "contexts.moire_depth=[0.5,1.6]"]
-#: Models to start from, in full and for the miniature, and momentum in larger cells. The crystal's is one with
-#: the mean field of its order: from a model of momentum K, six electrons' own, it is not reached.
+#: Models to start from, in full and for the miniature, and momentum in larger cells. The crystal's is one
+#: with the mean field of its order: from a model of momentum K, six electrons' own, it is not reached.
 MODELS = (
     ("six-over-depth", "six-over-depth", "model.sector=lowest"),
     ("six-crystal", "six-K", "model.sector=order"),

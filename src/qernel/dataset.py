@@ -15,7 +15,7 @@ from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.units import CONTEXT_PARAMETERS
 
-_TITLE = "QERNEL sweep"
+TITLE = "QERNEL sweep"  # of the file of one, which tells it from others
 
 
 def sweep_dataset(
@@ -73,13 +73,13 @@ def load_dataset(path: Path) -> xarray.Dataset | None:
 def load_sweep(path: Path) -> xarray.Dataset | None:
     """The dataset of a sweep's file; None if it cannot be read or is something else."""
     data = load_dataset(path)
-    return data if data is not None and data.attrs.get("title") == _TITLE else None
+    return data if data is not None and data.attrs.get("title") == TITLE else None
 
 
 def _origin(config: Config, effort: Effort, step: int) -> dict:
     hamiltonian = make_hamiltonian(config)
     return {
-        "title": _TITLE,
+        "title": TITLE,
         "program": f"qernel {qernel.__version__}, jax {jax.__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "training_step": step,

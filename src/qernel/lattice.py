@@ -85,6 +85,10 @@ class Supercell:
         inside = np.all((fractions > -1e-9) & (fractions < 1 - 1e-9), axis=1)
         return labels[inside] @ MOIRE_VECTORS
 
+    def labels(self, waves: np.ndarray) -> np.ndarray:
+        """Integer labels n of reciprocal vectors of the supercell, n . reciprocal, (wave, 2)."""
+        return np.rint(waves @ self.vectors.T / (2 * math.pi)).astype(int)
+
     def moire_points(self, twist=(0.0, 0.0)) -> np.ndarray:
         """One crystal momentum per moiré cell: integer labels n, (cells, 2), of k = (n + twist) . reciprocal.
 

@@ -3,8 +3,17 @@
 from qernel.cli.application import console
 from qernel.config import Config
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
+from qernel.units import CONTEXT_PARAMETERS
 from qernel.wavefunction import count_parameters, equal_fillings, wavefunction_shapes
 
+_SHORT = {
+    "moire_depth": "depth",
+    "moire_phase": "phase",
+    "dielectric_constant": "eps",
+    "effective_mass": "m*",
+    "moire_constant": "a_M",
+}
+_UNITS = {"1": "", "degree": " degrees"}
 _MOST_FILLINGS = 24  # of an open shell that are counted
 
 
@@ -19,17 +28,10 @@ def introduce(config: Config) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    fixed = {
-        "moire_depth": f"depth {system.moire_depth:g}",
-        "moire_phase": f"phase {system.moire_phase:g} degrees",
-        "dielectric_constant": f"eps {system.dielectric_constant:g}",
-        "effective_mass": f"m* {system.effective_mass:g} m_e",
-        "moire_constant": f"a_M {system.moire_constant:g} nm",
-    }
-    fixed |= {
-        name: f"{name} {value:g}" for name in ("twist_1", "twist_2") if (value := getattr(system, name))
-    }
-    constants = ", ".join(text for name, text in fixed.items() if name not in config.contexts)
+    fixed = {name: getattr(system, name) for name in CONTEXT_PARAMETERS if name not in config.contexts}
+    constants = ", ".join(
+        _stated(name, value) for name, value in fixed.items() if value or not name.startswith("twist")
+    )
     ranges = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.contexts.items())
     at = f"; at {constants}" if constants else ""
     console.print(f"contexts: {ranges or 'none'}{at}", highlight=False, soft_wrap=True)
@@ -58,3 +60,9 @@ def introduce(config: Config) -> None:
 def parameters_by_module(config: Config) -> dict[str, int]:
     """Numbers of variational parameters."""
     return count_parameters(wavefunction_shapes(config, make_hamiltonian(config)))
+
+
+def _stated(name: str, value: float) -> str:
+    """A parameter's value, e.g. depth 1 or a_M 8.031 nm."""
+    unit = CONTEXT_PARAMETERS[name][0]
+    return f"{_SHORT.get(name, name)} {value:g}{_UNITS.get(unit, f' {unit}')}"

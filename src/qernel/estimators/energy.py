@@ -10,7 +10,6 @@ from qernel.estimators.observable import Configuration, Observable, Result, scal
 from qernel.estimators.statistics import Accumulator, jackknife
 from qernel.hamiltonian.coulomb import Coulomb
 from qernel.hamiltonian.couplings import Couplings
-from qernel.hamiltonian.moire import MoirePotential
 from qernel.wavefunction.base import Wavefunction
 
 _LONG_NAMES = {
@@ -68,8 +67,7 @@ class Energy(Observable):
 
     def _energy_at_random_places(self, couplings: Couplings) -> float | None:
         """In E_M per supercell: moiré and pair potentials average to zero. None with other terms."""
-        terms = self.hamiltonian.terms
-        if not all(isinstance(term, MoirePotential | Coulomb) for term in terms):
+        if not self.hamiltonian.is_moire_coulomb:
             return None
-        madelung = sum(term.madelung for term in terms if isinstance(term, Coulomb))
+        madelung = Coulomb(self.hamiltonian.supercell).madelung
         return 0.5 * self.hamiltonian.electrons * float(couplings.coulomb) * madelung

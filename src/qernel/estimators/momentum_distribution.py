@@ -72,8 +72,7 @@ class MomentumDistribution(Observable):
         supercell = self.hamiltonian.supercell
         waves = integer_grid(int(2 * _SHELLS) + 1) @ MOIRE_RECIPROCAL
         waves = waves[np.linalg.norm(waves, axis=1) <= _SHELLS * np.linalg.norm(MOIRE_RECIPROCAL[0])]
-        labels = np.rint(waves @ supercell.vectors.T / (2 * np.pi)).astype(int)
-        return supercell.moire_points()[:, None] + labels
+        return supercell.moire_points()[:, None] + supercell.labels(waves)
 
 
 def _plane_waves(

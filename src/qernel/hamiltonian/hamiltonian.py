@@ -35,6 +35,11 @@ class Hamiltonian(eqx.Module):
         """Names of the energy components, kinetic first."""
         return ("kinetic", *(term.name for term in self.terms))
 
+    @property
+    def is_moire_coulomb(self) -> bool:
+        """Whether there are no other terms than those that the exact energies and Hartree-Fock know."""
+        return self.components == ("kinetic", "moire", "coulomb")
+
     def potential(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> Float[Array, " term"]:
         """Potential energies of one configuration by term, in E_M per supercell."""
         return jnp.stack([term(electrons, couplings) for term in self.terms])

@@ -43,7 +43,6 @@ from qernel.reference.two_electrons import ground_state
 DETERMINANTS = 100_000  # of a sector, unless told otherwise
 _MOST_DETERMINANTS = 2_000_000  # some 4 GB
 _MOST_CELLS = 12
-_TERMS = ("kinetic", "moire", "coulomb")
 _ORBITALS = 12  # at each crystal momentum
 _FIRST = 10_000  # determinants of the calculation that the orbitals are refined with
 _SHARE_OF_PAIR = 0.2  # in the refined density matrix, for orbitals that a small calculation cannot see
@@ -129,7 +128,7 @@ def exact_energies(
         raise ValueError(
             f"exact energies are for spin-polarized electrons, spins (n, 0), not {hamiltonian.spins}"
         )
-    if hamiltonian.components != _TERMS:
+    if not hamiltonian.is_moire_coulomb:
         raise ValueError(f"exact diagonalization does not know all of {hamiltonian.components}")
     couplings = hamiltonian.family.couplings(context)
     sectors = exact_sectors(
@@ -148,7 +147,7 @@ def exact_energies(
 def has_exact_sectors(hamiltonian: Hamiltonian) -> bool:
     """Whether `exact_energies` treats this Hamiltonian."""
     few = 2 <= hamiltonian.electrons <= MOST_ELECTRONS and hamiltonian.spins[1] == 0
-    return few and hamiltonian.supercell.cells <= _MOST_CELLS and hamiltonian.components == _TERMS
+    return few and hamiltonian.supercell.cells <= _MOST_CELLS and hamiltonian.is_moire_coulomb
 
 
 def per_electron(sector: ExactSector, electrons: int, energy_unit: float) -> dict:

@@ -33,7 +33,6 @@ from qernel.hamiltonian.bands import bloch_orbitals
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, MOIRE_VECTORS, Supercell, integer_grid
 from qernel.reference.orbital_descent import Minimum, Orbitals, minimize, orthonormalize, spin_blocks
 
-_TERMS = ("kinetic", "moire", "coulomb")
 _COARSER = 0.6  # energy cutoff of the search, relative to that of the result
 _SEARCH_TOLERANCE = 1e-3  # residual in E_M at which starts are compared: energies to 1e-6 E_M or so
 _TOLERANCE = 1e-5  # residual of the result
@@ -127,7 +126,7 @@ def lowest_determinant(
 
 def has_hartree_fock(hamiltonian: Hamiltonian) -> bool:
     """Whether `hartree_fock_energy` treats the terms of this Hamiltonian."""
-    return hamiltonian.components == _TERMS
+    return hamiltonian.is_moire_coulomb
 
 
 def hartree_fock_energy(hamiltonian: Hamiltonian, context: Float[Array, " parameter"]) -> dict[str, float]:
@@ -141,7 +140,7 @@ def hartree_fock_energy(hamiltonian: Hamiltonian, context: Float[Array, " parame
     """
     if not has_hartree_fock(hamiltonian):
         raise ValueError(
-            f"Hartree-Fock knows the terms {', '.join(_TERMS)}; "
+            f"Hartree-Fock knows the terms kinetic, moire, coulomb; "
             f"the Hamiltonian has {', '.join(hamiltonian.components)}"
         )
     couplings = hamiltonian.family.couplings(context)
@@ -199,7 +198,7 @@ class _Basis(NamedTuple):
         waves = integer_grid(reach) + center
         kinetic = 0.5 * np.sum(((waves + twist) @ supercell.reciprocal) ** 2, axis=1)
         waves, kinetic = waves[kinetic < cutoff], kinetic[kinetic < cutoff]
-        harmonics = _supercell_labels(supercell, MOIRE_HARMONICS)
+        harmonics = supercell.labels(MOIRE_HARMONICS)
         # rho_ij reaches 2 m, and times an orbital 3 m: on 4 m + 1 points it folds back beyond m only
         span = np.ptp(waves, axis=0) if len(waves) else np.zeros(2, int)
         sizes = tuple(
@@ -328,7 +327,7 @@ def _bands(basis: _Basis) -> Orbitals:
     supercell, spins, moire, phase, _, twist = basis.system
     bands = bloch_orbitals(supercell, moire, phase, twist, shell=6.01)
     position = {tuple(label): i for i, label in enumerate(basis.waves.tolist())}
-    steps = _supercell_labels(supercell, bands.waves @ MOIRE_RECIPROCAL)
+    steps = supercell.labels(bands.waves @ MOIRE_RECIPROCAL)
     orbitals = np.zeros((max(spins), len(basis.waves)), complex)
     for orbital, label, row in zip(orbitals, bands.momenta, bands.coefficients, strict=False):
         for wave, coefficient in zip((label + steps).tolist(), row, strict=True):
@@ -387,8 +386,3 @@ def _transfer(
     result = np.zeros((len(orbitals), len(target)), complex)
     result[:, columns] = orbitals
     return result
-
-
-def _supercell_labels(supercell: Supercell, waves: Float[np.ndarray, "wave 2"]) -> Int[np.ndarray, "wave 2"]:
-    """Integer labels of reciprocal vectors in the supercell's reciprocal basis."""
-    return np.rint(waves @ supercell.vectors.T / (2 * math.pi)).astype(int)

@@ -33,7 +33,6 @@ from qernel.hamiltonian import Coulomb, Hamiltonian
 from qernel.lattice import MOIRE_HARMONICS, MOIRE_RECIPROCAL, Supercell, integer_grid
 
 _LARGEST = 16  # moiré cells
-_TERMS = ("kinetic", "moire", "coulomb")
 _PARITIES: tuple[tuple[int, int], ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
 _MOMENTUM_CUTOFFS = (2.2, 3.3)  # Q in units of the square root of the energy cutoff
 _COARSER = 0.8  # energy cutoff of the calculation that measures the truncation error
@@ -114,7 +113,7 @@ def ground_state(
 def has_exact_pair(hamiltonian: Hamiltonian) -> bool:
     """Whether `exact_pair` treats this Hamiltonian."""
     small = hamiltonian.supercell.cells <= _LARGEST
-    return small and hamiltonian.spins == (2, 0) and hamiltonian.components == _TERMS
+    return small and hamiltonian.spins == (2, 0) and hamiltonian.is_moire_coulomb
 
 
 def exact_pair(hamiltonian: Hamiltonian, context: Float[Array, " parameter"]) -> dict[str, float]:
@@ -131,7 +130,7 @@ def exact_pair(hamiltonian: Hamiltonian, context: Float[Array, " parameter"]) ->
             "exact diagonalization treats two spin-polarized electrons, spins (2, 0); "
             f"the Hamiltonian has spins {hamiltonian.spins}"
         )
-    if hamiltonian.components != _TERMS:
+    if not hamiltonian.is_moire_coulomb:
         raise ValueError(f"exact diagonalization does not know all of {hamiltonian.components}")
     couplings = hamiltonian.family.couplings(context)
     pair = ground_state(
@@ -285,7 +284,7 @@ def _blocks(
     longest = 2 * math.sqrt(energy_cutoff - lowest) + np.linalg.norm(offset)
     waves = integer_grid(math.ceil(longest / (2 * math.pi)))  # as g.a_i = 2 pi n_i and |a_i| = 1
     waves = waves @ MOIRE_RECIPROCAL
-    labels = momentum + _supercell_labels(problem.supercell, waves)
+    labels = momentum + problem.supercell.labels(waves)
     centers = np.sum((offset + waves) ** 2, axis=1) / 4
     blocks, start = {}, 0
     for label, center in zip(labels, centers.tolist(), strict=True):
@@ -324,12 +323,7 @@ def _kinetic(state: Complex[np.ndarray, " state"], block: _Block, basis: _Relati
 
 
 def _harmonics(supercell: Supercell) -> Int[np.ndarray, "3 2"]:
-    return _supercell_labels(supercell, MOIRE_HARMONICS)
-
-
-def _supercell_labels(supercell: Supercell, waves: Float[np.ndarray, "wave 2"]) -> Int[np.ndarray, "wave 2"]:
-    """Integer labels of reciprocal vectors in the supercell's reciprocal basis."""
-    return np.rint(waves @ supercell.vectors.T / (2 * math.pi)).astype(int)
+    return supercell.labels(MOIRE_HARMONICS)
 
 
 def _parity(label) -> tuple[int, int]:

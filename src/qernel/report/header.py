@@ -12,7 +12,7 @@ import qernel
 from qernel.config import Config
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.report.numbers import MINUS
-from qernel.report.style import spoken, symbol, with_unit
+from qernel.report.style import parameters_in_words, spoken, with_unit
 from qernel.units import CONTEXT_PARAMETERS, density_parameter
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 
@@ -22,7 +22,7 @@ def facts(config: Config) -> list[tuple[str, str]]:
     return [
         ("System", _electrons(config)),
         ("Supercell", _supercell(config)),
-        ("Hamiltonian", _parameters(config)),
+        ("Hamiltonian", parameters(config)),
         ("Density", _density(config)),
         ("Contexts", _contexts(config)),
         *_ansatz(config),
@@ -58,17 +58,11 @@ def _combination(row: tuple[int, int]) -> str:
     return text
 
 
-def _parameters(config: Config) -> str:
-    """Every parameter of the Hamiltonian, with the range of those that vary."""
-    parts = [f"V₀ = {config.system.moire_potential:g} meV"]
-    for name in CONTEXT_PARAMETERS:
-        value = getattr(config.system, name)
-        if name in config.contexts:
-            low, high = config.contexts[name]
-            parts.append(f"{symbol(name)} = {low:g} to {with_unit(name, high)}")
-        elif value or not name.startswith("twist"):
-            parts.append(f"{symbol(name)} = {with_unit(name, value)}")
-    return ", ".join(parts)
+def parameters(config: Config) -> str:
+    """Every parameter of the Hamiltonian."""
+    values = {name: getattr(config.system, name) for name in CONTEXT_PARAMETERS}
+    ranges = {name: config.contexts.get(name, (value, value)) for name, value in values.items()}
+    return parameters_in_words(config.system.moire_potential, ranges)
 
 
 def _density(config: Config) -> str:

@@ -1,7 +1,7 @@
 """How figures look, and how they are saved."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,17 @@ def with_unit(parameter: str, value: float) -> str:
     """A parameter's value with its unit, e.g. 45° or 8.031 nm."""
     space = "" if unit(parameter) in ("", "°") else " "
     return f"{value:.5g}{space}{unit(parameter)}"
+
+
+def parameters_in_words(moire_potential: float, ranges: Mapping[str, tuple[float, float]]) -> str:
+    """The Hamiltonian's parameters, with the range of those that vary; a twist where there is one."""
+    parts = [f"V₀ = {moire_potential:g} meV"]
+    for name, (low, high) in ranges.items():
+        if low < high:
+            parts.append(f"{symbol(name)} = {low:g} to {with_unit(name, high)}")
+        elif low or not name.startswith("twist"):
+            parts.append(f"{symbol(name)} = {with_unit(name, low)}")
+    return ", ".join(parts)
 
 
 def for_matplotlib(text: str) -> str:

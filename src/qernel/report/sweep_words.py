@@ -9,7 +9,7 @@ from qernel.config import Config
 from qernel.report.checks import Flag
 from qernel.report.drawing import Index
 from qernel.report.numbers import fixed
-from qernel.report.style import spoken, symbol, with_unit
+from qernel.report.style import parameters_in_words, spoken, symbol, with_unit
 from qernel.report.sweep_data import index_of_largest, point_at, swept
 from qernel.units import CONTEXT_PARAMETERS
 
@@ -25,22 +25,18 @@ def extent(data: xarray.Dataset) -> str:
 
 def setting(data: xarray.Dataset) -> str:
     """What was measured and how much: system, parameters, walkers and samples."""
-    attrs = data.attrs
-    parameters = [f"V₀ = {attrs['system_moire_potential']:g} meV"]
+    attrs, ranges = data.attrs, {}
     for name in CONTEXT_PARAMETERS:
-        if name not in data.coords and f"system_{name}" not in attrs:
-            continue  # a parameter that is younger than the sweep
-        values = np.atleast_1d(data[name] if name in data.coords else attrs[f"system_{name}"])
-        low, high = float(values.min()), float(values.max())
-        if low < high:
-            parameters.append(f"{symbol(name)} = {low:g} to {with_unit(name, high)}")
-        elif low or not name.startswith("twist"):
-            parameters.append(f"{symbol(name)} = {with_unit(name, low)}")
+        if name in data.coords:
+            ranges[name] = (float(data[name].min()), float(data[name].max()))
+        elif f"system_{name}" in attrs:  # a parameter that is younger than the sweep is not
+            ranges[name] = (float(attrs[f"system_{name}"]),) * 2
+    parameters = parameters_in_words(attrs["system_moire_potential"], ranges)
     samples = f"{attrs['samples']}"
     if "samples" in data and data["samples"].max() > attrs["samples"]:
         samples = f"{int(data['samples'].min())} to {int(data['samples'].max())}"
     return (
-        f"{attrs['electrons']} electrons in {attrs['moire_cells']} moiré cells, {', '.join(parameters)}; "
+        f"{attrs['electrons']} electrons in {attrs['moire_cells']} moiré cells, {parameters}; "
         f"{attrs['walkers_per_context']} walkers × {samples} samples per context"
     )
 

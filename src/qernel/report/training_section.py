@@ -6,10 +6,11 @@ from typing import Any
 
 from qernel.config import Config
 from qernel.report import figures, html
+from qernel.report.header import parameters
 from qernel.report.history import Curve, Last, LateFit, last_means, late_fit, training_curves
 from qernel.report.numbers import decimals_for, fixed, with_error
 from qernel.report.publish import Data, Folder, publish_figure
-from qernel.report.style import symbol, unit, with_unit
+from qernel.report.style import symbol, unit
 
 
 def training_section(
@@ -57,15 +58,7 @@ def training_section(
 def system_words(config: Config) -> str:
     """The system in a caption."""
     system = config.system
-    values = {
-        name: with_unit(name, getattr(system, name))
-        for name in ("dielectric_constant", "moire_phase", "effective_mass", "moire_constant")
-    } | {name: f"{low:g} to {with_unit(name, high)}" for name, (low, high) in config.contexts.items()}
-    parameters = ", ".join(f"{symbol(name)} = {value}" for name, value in values.items())
-    return (
-        f"{sum(system.electrons)} electrons in {system.lattice().cells} moiré cells, "
-        f"V₀ = {system.moire_potential:g} meV, {parameters}"
-    )
+    return f"{sum(system.electrons)} electrons in {system.lattice().cells} moiré cells, {parameters(config)}"
 
 
 def progress(rows: Sequence[dict[str, Any]], config: Config, step: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray
 
 from qernel.crossing import Crossing
+from qernel.dataset import TITLE
 from qernel.least_squares import fit
 from qernel.transition.decision import Break, Interval, locate
 from qernel.transition.peak import Peak, locate_peak
@@ -97,7 +98,7 @@ class Evidence(NamedTuple):
 
 def may_show_transition(data: xarray.Dataset, parameters: int = 1) -> bool:
     """Whether this is a sweep over so many parameters, with enough contexts along one of them."""
-    if data.attrs.get("title") != "QERNEL sweep":
+    if data.attrs.get("title") != TITLE:
         return False
     shape = data["energy"].shape
     return len(shape) == parameters and max(shape) >= LEAST_POINTS
