@@ -2,8 +2,8 @@
 
 Trains small QERNEL networks for 2, 6 and 18 electrons at depth 1, eps 5 from random weights, with bounds on
 the squared length that fall from `optimizer.first_norm_bound` to `optimizer.norm_bound`, and with a constant
-one. Prints energies averaged over 20 steps, above the lowest such average of any run of that size, the spread
-of local energies in the last 20, and how many steps were refused.
+one. Prints energies averaged over 20 steps, above where the best bound ends at that size, the spread of local
+energies in the last 20, and how many steps were refused.
 """
 
 import argparse
@@ -67,7 +67,8 @@ def print_table(rows: list[dict], steps: int) -> None:
         dict.fromkeys(row["variant"] for row in rows), key=lambda name: int(name.split(",")[0])
     ):
         electrons, bound = name.split(", ")
-        lowest = min(averages(row, steps).min() for row in rows if row["variant"].startswith(f"{electrons},"))
+        names = {row["variant"] for row in rows if row["variant"].startswith(f"{electrons},")}
+        lowest = min(np.mean([averages(r, steps)[-1] for r in rows if r["variant"] == n]) for n in names)
         here = [row for row in rows if row["variant"] == name]
         above = np.array([averages(row, steps) for row in here]) - lowest
         cells = [mean_and_error(list(column)) for column in above.T]
