@@ -168,8 +168,8 @@ def test_a_model_without_its_history_says_how_far_it_came(tmp_path, capsys):
 def test_stages_behind_a_run_stay_what_they_were(tmp_path, tiny, stages, fits):
     run = Run(tmp_path / "run")
     run.begin(tiny("stages=[{steps=4,contexts=2}]"))
-    for step in (1, 2, 3):
-        run.record(step, 0.5, np.zeros((2, 1)), metrics())
+    run.checkpoint_directory.mkdir()
+    (run.checkpoint_directory / "step-00000003.safetensors").write_bytes(b"")
     before = run.config_file.read_bytes()
     change = tiny(f"stages=[{stages}]")
     if fits:
@@ -179,6 +179,14 @@ def test_stages_behind_a_run_stay_what_they_were(tmp_path, tiny, stages, fits):
         with pytest.raises(UserError, match="3 steps behind it, by other training"):
             run.begin(change)
         assert run.config_file.read_bytes() == before
+
+
+def test_steps_without_a_checkpoint_are_not_behind_a_run(tmp_path, tiny):
+    run = Run(tmp_path / "run")
+    run.begin(tiny("stages=[{steps=4,contexts=2}]"))
+    run.record(1, 0.5, np.zeros((2, 1)), metrics())
+    run.begin(tiny("stages=[{steps=4,contexts=1}]"))
+    assert run.config() == tiny("stages=[{steps=4,contexts=1}]")
 
 
 def test_a_run_that_is_trained_keeps_its_configuration(tmp_path, tiny):

@@ -24,7 +24,7 @@ def run_demo(out: Path, console: Console, *, quick: bool = False) -> Path:
     `quick` walks the same path with a handful of steps and samples: it shows that all parts work, not
     what they can do. Returns the page's path.
     """
-    pair, six = Run(out / "pair"), Run(out / "six")
+    pair, six = Run(out / ("pair-quick" if quick else "pair")), Run(out / "six")
     config = load_config("pair", [f"training.stages=[{{steps={4 if quick else _STEPS},contexts=8}}]"])
     effort = Effort(walkers=8, equilibration=2, samples=4) if quick else Effort(samples=80)
     console.rule("1. one wavefunction for two electrons at every depth from 0.5 to 2.0")

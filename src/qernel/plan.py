@@ -165,12 +165,16 @@ def _seconds_of_passes(config: Config, state: TrainingState, mesh: Mesh) -> floa
         return local_energies(model, hamiltonian, *batch, mesh=mesh, microbatch=training.microbatch)
 
     @eqx.filter_jit
-    def use_scores(model):
+    def use_scores(model, weights):
         rows = score_rows(model, *batch, mesh, training.microbatch, keep=keep)
-        return rows if keep else rows.along(rows.combine(jnp.ones(rows.count, training.precision)))
+        return rows if keep else rows.along(rows.combine(weights))
 
     uses = 1 if keep else MOST_ITERATIONS + _FURTHER_USES
-    return _fastest(lambda: energies(state.model)) + uses * _fastest(lambda: use_scores(state.model))
+    weights = jax.random.normal(
+        jax.random.key(0), (2 * state.walkers.electrons.shape[1],), training.precision
+    )
+    seconds = _fastest(lambda: use_scores(state.model, weights))
+    return _fastest(lambda: energies(state.model)) + uses * seconds
 
 
 def _seconds_of_update(config: Config) -> float:

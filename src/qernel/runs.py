@@ -194,7 +194,7 @@ class Run:
                     f"{self.path} was made with {'.'.join(key)} = {before!r}, now asked for {after!r}:"
                     " use the same value to resume, or another --out"
                 )
-        done = self.step()
+        done = newest_step(self.checkpoint_directory)
         stages = [stages_until(each.training.stages, done) for each in (self.config(), config)]
         if stages[0] != stages[1]:
             raise UserError(

@@ -35,10 +35,12 @@ def copy_model(name: str, run: Run) -> None:
     if run.exists():
         return
     partial = run.path.with_name(f"{run.path.name}.{os.getpid()}.partial")
-    shutil.copytree(shipped_model(name).path, partial)
     try:
+        shutil.copytree(shipped_model(name).path, partial)
         partial.rename(run.path)
     except OSError:
-        shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)
+        if not run.path.exists():
+            raise
         if not run.exists():  # by another process, meanwhile
             raise UserError(f"{run.path} is in the way of a copy of the shipped model {name}") from None

@@ -107,6 +107,11 @@ def sweep(
     return sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
 
 
+def following(seed: int, number: int) -> int:
+    """The seed of the sweep that comes `number` after another, in a series."""
+    return (seed + number) % (_LARGEST_SEED + 1)
+
+
 def _measure_once(
     measurement: Measurement, state: TrainingState, grid: np.ndarray, effort: Effort, progress: Progress
 ) -> tuple[np.ndarray, list[Measured]]:

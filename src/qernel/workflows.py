@@ -25,7 +25,7 @@ from qernel.progress import TrainingView
 from qernel.refinement import refined
 from qernel.runs import Run
 from qernel.shipped import find_run
-from qernel.sweep import context_grid, sweep
+from qernel.sweep import context_grid, following, sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.checkpoint import newest_step
 from qernel.training.loop import TrainingStopped, initial_state, train
@@ -130,7 +130,7 @@ def _measure(
     with _StopSignals() as stop:
 
         def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
-            here = effort._replace(seed=effort.seed + number)
+            here = effort._replace(seed=following(effort.seed, number))
             for index, (name, run) in enumerate(runs.items()):
                 state = run.state()
 
@@ -195,7 +195,7 @@ def sweep_from_all_starts(
         sweeps[start], _ = sweep_run(
             run,
             over,
-            effort._replace(start=start, seed=effort.seed + number),
+            effort._replace(start=start, seed=following(effort.seed, number)),
             lambda share, before=number: progress((before + share) / len(starts)),
         )
     return by_start(sweeps)

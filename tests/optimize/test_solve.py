@@ -94,7 +94,7 @@ def test_gram_matrix_is_exact_or_estimated_without_bias(matrix, columns, monkeyp
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_system_is_solved_to_the_tolerance_soon(matrix, dtype, monkeypatch):
-    monkeypatch.setattr("qernel.optimize.solve._MOST", 8)
+    monkeypatch.setattr("qernel.optimize.solve.MOST_ITERATIONS", 8)
     target = np.random.default_rng(2).normal(size=COUNT)
     dense = matrix @ matrix.T * (2 / COUNT) + DAMPING * np.eye(COUNT)
     exact = np.linalg.solve(dense, target)

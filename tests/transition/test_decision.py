@@ -94,9 +94,10 @@ def test_a_crossover_that_a_refined_sweep_resolves_is_none(width):
     assert sum(locate(FINE, curve + error * noise, error, samples=120).found for noise in seeds) <= 1
 
 
-def test_a_jump_in_a_refined_sweep_is_found_in_a_small_gap():
+@pytest.mark.parametrize("gap", [(1.009375, 1.0125), (1.075, 1.1)])
+def test_a_jump_in_a_refined_sweep_is_found_in_a_small_gap_and_in_a_large_one(gap):
     error = np.full(len(FINE), 0.01)
     noise = error * np.random.default_rng(0).normal(size=len(FINE))
-    found = locate(FINE, 0.3 * FINE - 0.5 * (FINE > 1.011) + noise, error)
+    found = locate(FINE, 0.3 * FINE - 0.5 * (np.mean(gap) < FINE) + noise, error)
     assert found.found
-    assert found.within_68 == pytest.approx((1.009375, 1.0125))
+    assert found.within_68 == pytest.approx(gap)

@@ -4,7 +4,7 @@ Each is linear in all but a position and a width. These are scanned, and for eve
 least squares is a projection, so that thousands of resampled sweeps are fitted at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,9 @@ SMOOTH = {
 SHARP = {"kink": 4, "jump": 5}
 
 LEAST = 3  # points on either branch
-_WIDTHS = (2.0, 3.0, 4.5, 7.0, 10.0)  # of rounded curves, in mean spacings or the smallest
+_WIDTHS = (2.0, 3.0, 4.5, 7.0, 10.0)  # of rounded curves, in mean spacings; narrower ones: `_narrow`
 _POSITIONS = 61  # of rounded curves
+_RATIO, _STEPS = 1.5, 4  # of one narrow width to the one before; positions of it in a width
 _FINENESS = 40  # positions of a kink per mean spacing
 
 Samples = Float[np.ndarray, "sample point"]
@@ -114,13 +115,18 @@ class Curves:
             make = _rounded_jump if kind == "rounded jump" else _rounded_kink
             # Beyond the ends, what is seen of a rounded kink is an exponential.
             beyond = 2 if kind == "rounded kink" else 0
-            return np.concatenate([self._rounded(make, width, beyond) for width in widths(self.x)])
+            narrow = [self._rounded(make, width, places) for width, places in _narrow(self.x)]
+            return np.concatenate([self._wide(make, width, beyond) for width in _WIDTHS] + narrow)
         scaled = (self.x - self.x.mean()) / np.ptp(self.x)
         return np.stack([scaled**power for power in range(self.parameters[kind])], axis=1)[None]
 
-    def _rounded(self, make: Callable, width: float, beyond: int) -> np.ndarray:
+    def _wide(self, make: Callable, spacings: float, beyond: int) -> np.ndarray:
+        width = spacings * (self.x[-1] - self.x[0]) / (len(self.x) - 1)
         low, high = self.x[0] - beyond * width, self.x[-1] + beyond * width
-        return self._broken(lambda x: make(x / width), np.linspace(low, high, _POSITIONS))
+        return self._rounded(make, width, np.linspace(low, high, _POSITIONS))
+
+    def _rounded(self, make: Callable, width: float, positions: np.ndarray) -> np.ndarray:
+        return self._broken(lambda x: make(x / width), positions)
 
     def _broken(self, make: Callable, positions: np.ndarray) -> np.ndarray:
         distance = self.x - positions[:, None]
@@ -128,15 +134,17 @@ class Curves:
         return np.stack([*powers, *make(distance)], axis=-1)
 
 
-def widths(x: Float[np.ndarray, " point"]) -> list[float]:
-    """Widths of the rounded curves on a grid: two spacings or more, of the mean and, below, of the smallest.
+def _narrow(x: Float[np.ndarray, " point"]) -> Iterator[tuple[float, np.ndarray]]:
+    """Widths below the usual ones, and positions: where the points are denser, two spacings there or more.
 
-    Where a sweep was refined, narrower crossovers can be told from a transition there.
+    Elsewhere so narrow a curve would be a jump itself.
     """
     spacings = np.diff(x)
-    mean, smallest = spacings.mean(), spacings.min()
-    narrow = [width * smallest for width in _WIDTHS if width * smallest < 0.99 * _WIDTHS[0] * mean]
-    return [*narrow, *(width * mean for width in _WIDTHS)]
+    width = _WIDTHS[0] * spacings.min()
+    while width < 0.99 * _WIDTHS[0] * spacings.mean():
+        dense = np.flatnonzero(spacings <= 1.001 * width / _WIDTHS[0])
+        yield width, np.concatenate([np.arange(x[gap], x[gap + 1], width / _STEPS) for gap in dense])
+        width *= _RATIO
 
 
 def _jump(x: np.ndarray) -> tuple[np.ndarray, ...]:
