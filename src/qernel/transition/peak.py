@@ -39,8 +39,8 @@ def locate_peak(
     chance = np.array([_monotonic(smooth + each, error)[1] for each in scatter])
     p_value = (1 + int(np.sum(chance >= misfit))) / (samples + 1)
     highest = (y + scatter).argmax(axis=1)
-    within_68, within_95 = (_between_neighbours(x, *_central(highest, share)) for share in (0.68, 0.95))
-    low, high = _central(highest, 0.95)
+    most, (low, high) = _central(highest, 0.68), _central(highest, 0.95)
+    within_68, within_95 = _between_neighbours(x, *most), _between_neighbours(x, low, high)
     inner, top = low > 0 and high < len(x) - 1, int(y.argmax())
     return Peak(p_value < LEVEL and inner, float(x[top]), within_68, within_95, float(y[top]), p_value)
 
