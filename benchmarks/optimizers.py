@@ -27,7 +27,7 @@ from qernel.training.step import StepMetrics
 WINDOW = 20  # steps that an energy is averaged over
 _TURNS = 11  # of one step each that are timed, the first left out
 _DECAY = 200  # of the learning rates, as in the preset
-_SAME_BOUND = "first_norm_bound=0.001"  # for all steps, as KFAC has it
+_SAME_BOUND = ("first_norm_bound=0.001", "norm_bound=0.001")  # for all steps, the usual one of KFAC
 
 
 class Variant(NamedTuple):
@@ -88,7 +88,7 @@ def training(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[St
     variant = VARIANTS[name]
     steps = variant.factor * arguments.steps
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={steps}}}]"]
-    config = load_config("six", [*schedule, f"decay_steps={_DECAY}", _SAME_BOUND, *variant.overrides])
+    config = load_config("six", [*schedule, f"decay_steps={_DECAY}", *_SAME_BOUND, *variant.overrides])
     make = loop.make_optimizer
     if variant.make is not None:
         transformation = optax.with_extra_args_support(variant.make())

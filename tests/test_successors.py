@@ -59,6 +59,14 @@ def test_a_larger_system_keeps_polarization_and_ansatz():
     assert new.optimizer.first_norm_bound == new.optimizer.norm_bound < six.optimizer.first_norm_bound
 
 
+def test_a_larger_system_takes_its_first_steps_no_longer_than_it_needs():
+    small = load_config("six-over-depth", ["optimizer.norm_bound=1e-5"])
+    new = enlarged(small, "runs/six", 18, 27, 300)
+    assert new.optimizer.norm_bound == 1e-5
+    assert new.optimizer.first_norm_bound == 1e-3
+    assert finetuned(small, "runs/six", {"moire_depth": (1.1, 1.1)}, 40).optimizer.first_norm_bound == 1e-5
+
+
 def test_the_supercell_is_the_new_one():
     six = load_config("six-over-depth")
     tree = six.system.model_dump(exclude={"cells"}) | {"supercell": ((3, 0), (0, 3))}

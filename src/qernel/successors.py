@@ -6,6 +6,8 @@ from qernel.config import Config, UserError, overridden
 
 #: A fine-tuned wavefunction is close already: small steps from the first one on, or it gets worse first.
 _FINE = {"learning_rate": 0.02, "decay_steps": 100.0}
+#: Squared Fisher length of the first step of a system of another size, which has a longer way to go.
+_FIRST_BOUND = 1e-3
 
 
 def finetuned(
@@ -51,7 +53,7 @@ def enlarged(
         )
     tree["system"] |= {"electrons": [electrons * up // of, electrons * (of - up) // of], "cells": cells}
     tree["system"].pop("supercell", None)
-    tree["optimizer"]["first_norm_bound"] = config.optimizer.norm_bound  # longer steps are for random weights
+    tree["optimizer"]["first_norm_bound"] = max(_FIRST_BOUND, config.optimizer.norm_bound)
     last = config.training.stages[-1].contexts
     tree["training"] |= {"start": start, "stages": [{"steps": steps, "contexts": last}]}
     tree |= {"description": f"{electrons} electrons in {cells} cells, from {start}", "cost": ""}

@@ -21,7 +21,7 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer of a configuration; learning rates decay as lr / (1 + t / decay_steps).
 
-    The bound on SPRING's steps falls from `first_norm_bound` to `norm_bound`: from random weights the first
+    The bound on a step's length falls from `first_norm_bound` to `norm_bound`: from random weights the first
     ones have the longest way to go, and the later ones' length is mostly noise of the walkers.
     KFAC alone asks for the Hamiltonian, whose electrons and contexts it traces the wavefunction with.
     Raises UserError where KFAC is asked for without kfac-jax.
@@ -37,7 +37,7 @@ def make_optimizer(
     if config.name == "adam":
         return optax.with_extra_args_support(optax.adam(learning_rate))
     if config.name == "kfac":
-        make, limits = _import_kfac(), {"damping": config.damping, "norm_bound": config.norm_bound}
+        make, limits = _import_kfac(), {"damping": config.damping, "norm_bound": norm_bound}
         return make(learning_rate, hamiltonian=hamiltonian, **limits)
     momentum = config.momentum if config.name == "spring" else 0.0
     return spring(learning_rate, momentum=momentum, damping=config.damping, norm_bound=norm_bound)

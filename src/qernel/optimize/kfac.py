@@ -12,8 +12,8 @@ under random signs. With g = 2 Re < (E_L - E)* d log psi >, the whole energy gra
 
     phi = (S + damping)^{-1} g / 2
 
-is in the units of SPRING's. The step -lr phi is shortened where its squared length lr^2 phi^T S phi exceeds
-`norm_bound`. Unlike SPRING's, scores are not centred in S: neither factor holds the score of a walker.
+is in the units of SPRING's. The step -lr phi is shortened where its squared length lr^2 phi^T S phi would
+exceed a bound. Unlike SPRING's, scores are not centred in S: neither factor holds the score of a walker.
 
 Importing this module needs kfac-jax.
 """
@@ -49,7 +49,7 @@ class KfacState(NamedTuple):
 
 
 def kfac(
-    learning_rate: optax.Schedule, *, damping: float, norm_bound: float, hamiltonian: Hamiltonian
+    learning_rate: optax.Schedule, *, damping: float, norm_bound: optax.Schedule, hamiltonian: Hamiltonian
 ) -> optax.GradientTransformationExtraArgs:
     """The update as an optax transformation.
 
@@ -90,7 +90,8 @@ def kfac(
             along = curvature.multiply(averages, direction, 0.0, **exact)
         rate = learning_rate(state.count)
         length = rate * rate * optax.tree.vdot(direction, along)
-        rate = rate * jnp.minimum(1.0, jnp.sqrt(norm_bound / jnp.maximum(length, 1e-30)))
+        bound = norm_bound(state.count)
+        rate = rate * jnp.minimum(1.0, jnp.sqrt(bound / jnp.maximum(length, 1e-30)))
         step = jax.tree.map(lambda d, g: (-rate * d).astype(g.dtype), direction, gradient)
         return step, KfacState(state.count + 1, averages)
 
