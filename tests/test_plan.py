@@ -3,9 +3,11 @@
 import jax
 import pytest
 
+from qernel import plan
 from qernel.batching import walker_mesh
 from qernel.cli import main
 from qernel.hamiltonian import make_hamiltonian
+from qernel.optimize.solve import MOST_ITERATIONS
 from qernel.plan import Plan, _seconds_of_passes, advice, device_memory, plans, preferred, step_memory
 from qernel.training.loop import initial_state
 from qernel.wavefunction import count_parameters, wavefunction_shapes
@@ -30,6 +32,18 @@ def test_without_scores_memory_does_not_grow_with_the_walkers(tiny, scores):
     assert many - few < 0.2 * 56 * scores
 
 
+def test_scores_computed_anew_take_the_memory_of_their_sketch(tiny):
+    wide, many = ["model.size=32", "expert_size=32"], 32
+    config = tiny(*wide)
+    parameters = sum(count_parameters(wavefunction_shapes(config, make_hamiltonian(config))).values())
+    kept, anew = (
+        step_memory(tiny(*wide, f"keep_scores={keep}", f"walkers={many}")) for keep in ("true", "false")
+    )
+    scores = 2 * 8 * many * parameters
+    assert scores <= kept < 1.5 * scores
+    assert anew < 0.5 * scores
+
+
 def test_plans_are_for_smaller_and_larger_microbatches(tiny):
     found = list(plans(tiny("microbatch=4"), limit=None))
     assert [plan.microbatch for plan in found] == [1, 4]
@@ -37,12 +51,13 @@ def test_plans_are_for_smaller_and_larger_microbatches(tiny):
     assert preferred(found) in found
 
 
-def test_scores_computed_anew_take_longer(tiny):
+def test_scores_computed_anew_are_counted_for_every_use(tiny, monkeypatch):
+    monkeypatch.setattr(plan, "_fastest", lambda call: 1.0)
     seconds = []
     for keep in ("true", "false"):
         config = tiny(f"keep_scores={keep}", "walkers=8", "stages=[{steps=1}]")
         seconds.append(_seconds_of_passes(config, initial_state(config), walker_mesh(8)))
-    assert seconds[1] > seconds[0]
+    assert seconds == [1 + 1, 1 + MOST_ITERATIONS + 2]  # local energies, and the uses of scores
 
 
 def test_what_does_not_fit_is_not_timed(tiny):

@@ -55,12 +55,14 @@ def over_walkers(function: Callable, mesh: Mesh, microbatch: int) -> Callable:
         batches, unbatched = microbatches(walkers, microbatch)
 
         def run(inputs):
-            batch, context = inputs
+            batch, number = inputs
+            context = jax.tree.map(lambda x: x[number], contexts)
             return jax.vmap(lambda r: function(model, r, context))(batch)
 
-        chunks = len(jax.tree.leaves(batches)[0]) // len(jax.tree.leaves(walkers)[0])
-        repeated = jax.tree.map(lambda x: jnp.repeat(x, chunks, axis=0), contexts)
-        return unbatched(jax.lax.map(run, (batches, repeated)))
+        count = len(jax.tree.leaves(walkers)[0])
+        # Their numbers and not the contexts, which may be as large as scores.
+        numbers = jnp.repeat(jnp.arange(count), len(jax.tree.leaves(batches)[0]) // count)
+        return unbatched(jax.lax.map(run, (batches, numbers)))
 
     return over_devices(local, mesh, (REPLICATED, BY_WALKER, REPLICATED))
 

@@ -77,13 +77,16 @@ class Supercell:
         labels = self.vectors @ THREEFOLD[1].T @ self.reciprocal.T / (2 * math.pi)
         return bool(np.allclose(labels, np.rint(labels), atol=1e-9))
 
-    def translations(self) -> np.ndarray:
-        """The moiré translations that differ modulo the supercell, (cells, 2), in a_M."""
+    def sites(self) -> np.ndarray:
+        """Integer labels n of the lattice sites n . MOIRE_VECTORS, one for every moiré cell, (cells, 2)."""
         reach = max(abs(entry) for row in self.matrix for entry in row)
         labels = integer_grid(2 * reach)
         fractions = labels @ np.linalg.inv(np.array(self.matrix))
-        inside = np.all((fractions > -1e-9) & (fractions < 1 - 1e-9), axis=1)
-        return labels[inside] @ MOIRE_VECTORS
+        return labels[np.all((fractions > -1e-9) & (fractions < 1 - 1e-9), axis=1)]
+
+    def translations(self) -> np.ndarray:
+        """The moiré translations that differ modulo the supercell, (cells, 2), in a_M."""
+        return self.sites() @ MOIRE_VECTORS
 
     def labels(self, waves: np.ndarray) -> np.ndarray:
         """Integer labels n of reciprocal vectors of the supercell, n . reciprocal, (wave, 2)."""

@@ -344,7 +344,7 @@ def _crystal(basis: _Basis, shift: int = 0, random_spins: bool = False) -> Orbit
     translations of the first by a moiré vector.
     """
     supercell, (up, down) = basis.system.supercell, basis.system.spins
-    sites = _moire_sites(supercell)
+    sites = supercell.sites()
     sites = sites[np.argsort((sites.sum(axis=1) + shift) % 3, kind="stable")]
     filled = np.arange(up + down)
     if random_spins and up + down <= len(sites):
@@ -353,15 +353,6 @@ def _crystal(basis: _Basis, shift: int = 0, random_spins: bool = False) -> Orbit
     momenta = (basis.waves + basis.system.twist) @ supercell.reciprocal
     envelope = np.exp(-basis.kinetic / basis.system.trap)
     return orthonormalize(envelope * np.exp(-1j * positions @ momenta.T), (up, down))
-
-
-def _moire_sites(supercell: Supercell) -> Int[np.ndarray, "cell 2"]:
-    """Integer labels n of the lattice sites n . a, one for every cell of the supercell."""
-    inverse = np.linalg.inv(np.array(supercell.matrix))
-    reach = 2 * max(abs(entry) for row in supercell.matrix for entry in row)
-    sites = integer_grid(reach)
-    fractions = (sites @ inverse).round(9)
-    return sites[np.all((fractions >= 0) & (fractions < 1), axis=1)]
 
 
 def _random(basis: _Basis, seed: int) -> Orbitals:
