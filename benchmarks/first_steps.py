@@ -1,10 +1,9 @@
 """Which bound on the length of a step leads down fastest from random weights, safely, at every size?
 
-Trains small QERNEL networks for 2, 6 and 18 electrons at depth 1 (or at several contexts of depths 0.5 to
-1.6), eps 5, from random weights, with bounds on the squared length that fall from
-`optimizer.first_norm_bound` to `optimizer.norm_bound`, and with a constant one. Prints energies averaged over
-20 steps, above where the best bound ends at that size from the same seed, the spread of local energies in the
-last 20, and how many steps were refused.
+Trains small QERNEL networks for 2, 6 and 18 electrons at depth 1, eps 5 from random weights, with bounds on
+the squared length that fall from `optimizer.first_norm_bound` to `optimizer.norm_bound`, and with a constant
+one. Prints energies averaged over 20 steps, above where the best bound ends at that size, the spread of local
+energies in the last 20, and how many steps were refused.
 """
 
 import argparse
@@ -20,8 +19,7 @@ from qernel.config import load_config
 from qernel.training.loop import initial_state, train
 
 CELLS = {2: 3, 6: 9, 18: 27, 54: 81}  # filling 2/3
-BOUNDS = ["0.001", "0.03 to 0.001", "0.03 to 0.0003", "0.03 to 0.0001", "0.03 to 0.00001"]
-DEPTHS = "contexts={moire_depth=[0.5,1.6]}"  # that are drawn from where there are several contexts
+BOUNDS = ["0.001", "0.03 to 0.001", "0.03 to 0.0001", "0.03 to 0.00001"]
 
 
 def main() -> None:
@@ -31,12 +29,9 @@ def main() -> None:
     parser.add_argument("--bounds", nargs="+", default=BOUNDS[:2], choices=BOUNDS)
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--walkers", type=int, default=64)
-    parser.add_argument("--contexts", type=int, default=1)
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
     about = {"command": "benchmarks/first_steps.py", "steps": arguments.steps, "walkers": arguments.walkers}
-    if arguments.contexts > 1:
-        about |= {"contexts": arguments.contexts}
     rows = measured_rows(
         [f"{electrons}, {bound}" for electrons in arguments.electrons for bound in arguments.bounds],
         arguments.seeds,
@@ -48,20 +43,18 @@ def main() -> None:
 
 
 def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
-    """Energies and local-energy spreads by step, means over contexts, and the number of refused steps."""
+    """Energies and local-energy spreads by step, and the number of refused steps."""
     electrons, bounds = name.split(", ")
     first, last = bounds.split(" to ")[0], bounds.split(" to ")[-1]
     system = [f"electrons=[{electrons},0]", f"cells={CELLS[int(electrons)]}", "moire_depth=1.0"]
-    system += [DEPTHS] if arguments.contexts > 1 else []
-    stage = f"stages=[{{steps={arguments.steps},contexts={arguments.contexts}}}]"
-    schedule = [f"seed={seed}", f"walkers={arguments.walkers}", stage]
+    schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={arguments.steps}}}]"]
     bound = [f"first_norm_bound={first}", f"norm_bound={last}"]
     config = load_config("six", [*system, *schedule, *bound, "microbatch=4"])
     metrics = [metrics for _, metrics in train(config, initial_state(config))]
     refused = sum(bool(each.refused) for each in metrics)
     return {
-        "energy": [round(float(each.energy.mean()), 4) for each in metrics],
-        "spread": [round(float(each.spread.mean()), 4) for each in metrics],
+        "energy": [round(float(each.energy[0]), 4) for each in metrics],
+        "spread": [round(float(each.spread[0]), 4) for each in metrics],
         "refused": refused,
     }
 
@@ -75,10 +68,9 @@ def print_table(rows: list[dict], steps: int) -> None:
     ):
         electrons, bound = name.split(", ")
         names = {row["variant"] for row in rows if row["variant"].startswith(f"{electrons},")}
-        ends = {(r["variant"], r["seed"]): averages(r, steps)[-1] for r in rows if r["variant"] in names}
-        best = min(names, key=lambda n: np.mean([end for (of, _), end in ends.items() if of == n]))
-        here = [row for row in rows if row["variant"] == name and (best, row["seed"]) in ends]
-        above = np.array([averages(row, steps) - ends[best, row["seed"]] for row in here])
+        lowest = min(np.mean([averages(r, steps)[-1] for r in rows if r["variant"] == n]) for n in names)
+        here = [row for row in rows if row["variant"] == name]
+        above = np.array([averages(row, steps) for row in here]) - lowest
         cells = [mean_and_error(list(column)) for column in above.T]
         spread = [float(np.mean(row["spread"][-WINDOW:])) for row in here if "spread" in row]
         cells.append(mean_and_error(spread) if spread else "")

@@ -27,7 +27,7 @@ from qernel.training.step import StepMetrics
 WINDOW = 20  # steps that an energy is averaged over
 _TURNS = 11  # of one step each that are timed, the first left out
 _DECAY = 200  # of the learning rates, as in the preset
-_SAME_BOUND = ("first_norm_bound=0.001", "norm_bound=0.001")  # for all steps, the usual one of KFAC
+_SAME_BOUND = ("first_norm_bound=0.001", "norm_bound=0.001")  # for all steps
 
 
 class Variant(NamedTuple):

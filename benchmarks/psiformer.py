@@ -42,12 +42,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--walkers", type=int, default=256)
+    parser.add_argument("--norm-bound", type=float, default=1e-4, help="what the bound on a step falls to")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
     exact = exact_energy("6/9", 1.0)
     about = {"command": "benchmarks/psiformer.py", "steps": arguments.steps, "walkers": arguments.walkers}
-    about |= {"exact": exact, "units": "meV per electron, seconds"}
+    about |= {"norm_bound": arguments.norm_bound, "exact": exact, "units": "meV per electron, seconds"}
     rows = measured_rows(
         arguments.variants,
         arguments.seeds,
@@ -62,7 +63,8 @@ def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
     """Energies and local-energy spreads by step, the median of the seconds of a step, and parameters."""
     preset, overrides = VARIANTS[name]
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={arguments.steps}}}]"]
-    config = load_config(preset, [*overrides, *schedule, "decay_steps=200"])
+    optimizer = ["decay_steps=200", f"norm_bound={arguments.norm_bound}"]
+    config = load_config(preset, [*overrides, *schedule, *optimizer])
     state = initial_state(config)
     energy, spread, seconds, began = [], [], [], time.perf_counter()
     for _, metrics in train(config, state):

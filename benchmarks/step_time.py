@@ -45,36 +45,42 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     config = load_config(arguments.preset, arguments.overrides)
-    state = start(config, arguments.model)
-    limits, count = ceilings(), operations(config, state)
+    state, limits = start(config, arguments.model), ceilings()
     times = measure(config, state, arguments.seconds)
-    forward, electrons, moves = times.pop("forward"), sum(config.system.electrons), config.training.moves
-    floors = {"sampling": moves, "local energy": 2 * electrons + 2, "scores": 3, "optimizer": 0}
-    parts = [(part, times[part], floors[part]) for part in PARTS]
-    parts.append(("step", sum(times.values()), sum(floors.values())))
-    share = count / limits["float32_per_s"]
-    rows = [
-        {"part": part, "seconds": seconds, "passes": seconds / forward, "floor": floor}
-        | {"share_of_ceiling": floor * share / seconds}
-        for part, seconds, floor in parts
-    ]
-    table = Table("", "forward passes", "floor", "milliseconds", "of the ceiling", box=None)
-    for row in rows:
-        cells = f"{row['passes']:.1f}", str(row["floor"]), f"{1e3 * row['seconds']:.1f}"
-        table.add_row(row["part"], *cells, f"{row['share_of_ceiling']:.0%}")
+    forward = times.pop("forward")
+    share = operations(config, state) / limits["float32_per_s"]  # seconds of a pass at the ceiling
+    rows = parts(config, times, forward, share)
     readings = times["optimizer"] * limits["bytes_per_s"] / bytes_of_scores(config, state)
-    Console().print(table, f"a pass takes {1e3 * forward:.2f} ms, {share / forward:.0%} of the ceiling;")
-    Console().print(f"the optimizer has the time to read all scores {readings:.1f} times")
-    about = {
-        "preset": arguments.preset,
-        "model": arguments.model,
-        "overrides": arguments.overrides,
-        "electrons": electrons,
-    }
+    print_table(rows)
+    print(f"a pass takes {1e3 * forward:.2f} ms, {share / forward:.0%} of the ceiling;")
+    print(f"the optimizer has the time to read all scores {readings:.1f} times")
+    about = {name: getattr(arguments, name) for name in ("preset", "model", "overrides")}
+    about |= {"electrons": sum(config.system.electrons)}
     about |= {"walkers": config.training.walkers, "microbatch": config.training.microbatch}
     about |= {"milliseconds_per_forward_pass": 1e3 * forward, "share_of_ceiling": share / forward}
     about |= {"ceilings": limits, "readings_of_scores": readings}
     save(arguments.out, {"command": "benchmarks/step_time.py", **about, "rows": rows})
+
+
+def parts(config: Config, times: dict[str, float], forward: float, share: float) -> list[dict]:
+    """Seconds and forward passes of the parts of a step and of all of it, their floors, and shares of the
+    ceiling, given the seconds that a pass takes here and at the ceiling."""
+    floors = {"sampling": config.training.moves, "scores": 3, "optimizer": 0}
+    floors["local energy"] = 2 * sum(config.system.electrons) + 2
+    of_parts = [(part, times[part], floors[part]) for part in PARTS]
+    return [
+        {"part": part, "seconds": seconds, "passes": seconds / forward, "floor": floor}
+        | {"share_of_ceiling": floor * share / seconds}
+        for part, seconds, floor in [*of_parts, ("step", sum(times.values()), sum(floors.values()))]
+    ]
+
+
+def print_table(rows: list[dict]) -> None:
+    table = Table("", "forward passes", "floor", "milliseconds", "of the ceiling", box=None)
+    for row in rows:
+        cells = f"{row['passes']:.1f}", str(row["floor"]), f"{1e3 * row['seconds']:.1f}"
+        table.add_row(row["part"], *cells, f"{row['share_of_ceiling']:.0%}")
+    Console().print(table)
 
 
 def start(config: Config, model: str | None) -> TrainingState:

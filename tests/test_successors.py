@@ -59,7 +59,7 @@ def test_a_larger_system_keeps_polarization_and_ansatz():
     assert new.optimizer.first_norm_bound == new.optimizer.norm_bound < six.optimizer.first_norm_bound
 
 
-def test_a_larger_system_takes_its_first_steps_no_longer_than_it_needs():
+def test_a_larger_system_takes_longer_first_steps_than_a_fine_tuned_one():
     small = load_config("six-over-depth", ["optimizer.norm_bound=1e-5"])
     new = enlarged(small, "runs/six", 18, 27, 300)
     assert new.optimizer.norm_bound == 1e-5

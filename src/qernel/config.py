@@ -181,9 +181,11 @@ class OptimizerConfig(_Section):
     decay_steps: float = Field(default=1000.0, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="SPRING's mu")
     damping: float = Field(default=1e-3, gt=0)
-    norm_bound: float = Field(default=1e-4, gt=0, description="largest squared Fisher length of a step")
+    norm_bound: float = Field(
+        default=1e-4, gt=0, description="largest squared Fisher length of a late step, of all but Adam"
+    )
     first_norm_bound: float = Field(
-        default=0.03, gt=0, description="that of the first step of SPRING or MinSR; falls to `norm_bound`"
+        default=0.03, gt=0, description="that of the first step; falls to `norm_bound`"
     )
     keep_scores: bool = Field(
         default=True,

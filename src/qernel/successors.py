@@ -6,7 +6,7 @@ from qernel.config import Config, UserError, overridden
 
 #: A fine-tuned wavefunction is close already: small steps from the first one on, or it gets worse first.
 _FINE = {"learning_rate": 0.02, "decay_steps": 100.0}
-#: Squared Fisher length of the first step of a system of another size, which has a longer way to go.
+#: Least bound on the first step of a system of another size, which has longer to go than a fine-tuned one.
 _FIRST_BOUND = 1e-3
 
 

@@ -27,7 +27,6 @@ from qernel.reference.hartree_fock import (
     _energies,
     _energy_cutoff,
     _functional,
-    _moire_sites,
     _random,
     _System,
 )
@@ -279,18 +278,9 @@ def test_energy_does_not_depend_on_the_basis_of_the_supercell():
     assert second.energy == pytest.approx(first.energy, abs=1e-6)
 
 
-@pytest.mark.parametrize("supercell", [NINE, RECTANGLE, supercell_of(27), supercell_of(7)])
-def test_one_moire_site_per_cell(supercell):
-    sites = _moire_sites(supercell)
-    assert len(sites) == supercell.cells
-    offsets = (sites[:, None] - sites[None]) @ np.linalg.inv(np.array(supercell.matrix))
-    same = np.all(np.abs(offsets - np.rint(offsets)) < 1e-9, axis=-1)
-    assert same.sum() == supercell.cells  # each differs from all others
-
-
 def test_crystal_seed_sits_on_two_of_three_sublattices():
     basis = _Basis.make(system(NINE, (3, 3)), 150.0)
-    sites = _moire_sites(NINE)
+    sites = NINE.sites()
     phases = np.exp(1j * basis.waves @ NINE.reciprocal @ (sites @ MOIRE_VECTORS).T)
     density = np.sum(np.abs(_crystal(basis) @ phases) ** 2, axis=0)
     empty = density < 0.1 * density.max()
