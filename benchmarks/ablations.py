@@ -1,8 +1,8 @@
 """What is each part of the ansatz worth?
 
-Trains QERNEL for four electrons in six cells over depths 0.5 to 1.6, with and without each part, for several
-seeds, and measures it at depths it was not trained at. Prints the excess over the exact energy and the
-spread of the local energy, averaged over depths and seeds.
+Trains QERNEL for four electrons in six cells, or six in nine, over depths 0.5 to 1.6, with and without each
+part, for several seeds, and measures it at depths it was not trained at. Prints the excess over the exact
+energy and the spread of the local energy, averaged over depths and seeds.
 """
 
 import argparse
@@ -33,38 +33,43 @@ VARIANTS = {
     "with GELU": [],
     "contexts by spread": ["adaptive=true"],
 }
-DEPTHS = [0.7, 0.9, 1.1, 1.3, 1.5]
+#: Depths whose exact energies are known, by electrons/cells.
+SYSTEMS = {"4/6": [0.7, 0.9, 1.1, 1.3, 1.5], "6/9": [0.7, 1.0, 1.1, 1.3, 1.5]}
 EFFORT = Effort(walkers=128, samples=40)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--system", default="4/6", choices=list(SYSTEMS), help="electrons/cells")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    exact = np.array([exact_energy("4/6", depth) for depth in DEPTHS])
-    about = {"command": "benchmarks/ablations.py", "steps": arguments.steps, "depths": DEPTHS}
-    about |= {"units": "meV per electron"}
+    depths = SYSTEMS[arguments.system]
+    about = {"command": "benchmarks/ablations.py", "steps": arguments.steps, "depths": depths}
+    about |= {"system": arguments.system, "units": "meV per electron"}
 
     def measure_one(name: str, seed: int) -> dict:
-        return measure(name, seed, arguments.steps, exact)
+        return measure(name, seed, arguments.steps, arguments.system)
 
     print_table(measured_rows(arguments.variants, arguments.seeds, arguments.out, about, measure_one))
 
 
-def measure(name: str, seed: int, steps: int, exact: np.ndarray) -> dict:
+def measure(name: str, seed: int, steps: int, system: str) -> dict:
     """Excess over the exact energy with its error, and spread, by depth; number of parameters."""
     use_activation(gelu if name == "with GELU" else algebraic_gelu)
-    overrides = ["electrons=[4,0]", "cells=6", "walkers=256", f"seed={seed}", *VARIANTS[name]]
+    depths, (electrons, cells) = SYSTEMS[system], system.split("/")
+    overrides = [f"electrons=[{electrons},0]", f"cells={cells}", "walkers=256", f"seed={seed}"]
+    overrides += VARIANTS[name]
     stages = f"stages=[{{steps={steps},contexts=8}}]"
     config = load_config("six-over-depth", [*overrides, "decay_steps=100", "refresh_every=50", stages])
     state, _ = deque(train(config, initial_state(config)), maxlen=1).pop()
-    data = sweep(config, state, {"moire_depth": DEPTHS}, EFFORT._replace(seed=seed))
+    data = sweep(config, state, {"moire_depth": depths}, EFFORT._replace(seed=seed))
+    exact = [exact_energy(system, depth) for depth in depths]
     return {
         "parameters": sum(count_parameters(state.model).values()),
-        "excess": (data["energy"].values - exact).tolist(),
+        "excess": (data["energy"].values - np.array(exact)).tolist(),
         "error": data["energy_error"].values.tolist(),
         "spread": data["spread"].values.tolist(),
     }

@@ -2,7 +2,8 @@
 
 Takes the shipped model of four electrons in six cells, conditioned on the depth, at two depths: as it is, and
 fine-tuned there. Beside it trains the same network from random weights at each depth alone. Prints the excess
-over the exact energy against steps, and how many steps the dedicated run takes to be as good.
+over the exact energy against steps, what is missing in the overlap with the other way's last state, and how
+many steps the dedicated run takes to be as good.
 """
 
 import argparse
@@ -10,17 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import equinox as eqx
-import numpy as np
 from environment import save
 from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
 from qernel.config import Config, overridden
+from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.shipped import shipped_model
 from qernel.successors import finetuned
-from qernel.sweep import sweep
+from qernel.trained import AtContext, Trained
 from qernel.training.loop import initial_state, train
 from qernel.training.step import TrainingState
 
@@ -32,67 +33,73 @@ EFFORT = Effort(walkers=256, samples=60, observables=("energy",))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--depths", type=float, nargs="+", default=[0.9, 1.3])
-    parser.add_argument("--fine", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--fine", type=int, nargs="+", default=[16, 64, 256, 1024])
     parser.add_argument("--dedicated", type=int, nargs="+", default=[25, 50, 100, 200, 300])
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = []
     for depth in arguments.depths:
-        exact = exact_energy("4/6", depth)
-        tuned, alone = fine_tuning(depth, arguments.fine), dedicated(depth, arguments.dedicated)
-        runs = {
-            "fine-tuned": measured(*tuned, [0, *arguments.fine], {"moire_depth": [depth]}, EFFORT),
-            "dedicated": measured(*alone, arguments.dedicated, {}, EFFORT),
+        ways = {
+            "fine-tuned": [
+                (step, trained.at(moire_depth=depth)) for step, trained in fine_tuned(depth, arguments.fine)
+            ],
+            "dedicated": [(step, trained.at()) for step, trained in dedicated(depth, arguments.dedicated)],
         }
-        for way, found in runs.items():
-            for step, ((energy,), (error,), (spread,)) in found:
-                row = {"depth": depth, "way": way, "steps": step, "excess": energy - exact}
-                rows.append(row | {"error": error, "spread": spread})
+        for way, states in ways.items():
+            _, reference = next(ways[other] for other in ways if other != way)[-1]
+            for step, state in states:
+                rows.append({"depth": depth, "way": way, "steps": step} | measured(state, reference, depth))
                 print(rows[-1], flush=True)
         about = {"command": "benchmarks/conditioning.py", "model": MODEL, "walkers": WALKERS}
         save(arguments.out, about | {"units": "meV per electron", "rows": rows})
     print_table(rows)
 
 
-def measured(
-    config: Config, state: TrainingState, steps: list[int], over: dict[str, list[float]], effort: Effort
-) -> Iterator[tuple[int, list[list[float]]]]:
-    """Yields energies, their errors and spreads, each over contexts, after each number of steps."""
+def measured(state: AtContext, reference: AtContext, depth: float) -> dict:
+    """Excess over the exact energy, spread, and what is missing in the overlap with another state."""
+    data = state.trained.sweep(EFFORT, **state.context)
+    energy, error, spread = (float(data[name].item()) for name in ("energy", "energy_error", "spread"))
+    value, uncertainty = state.fidelity(reference, EFFORT)
+    found = {"excess": energy - exact_energy("4/6", depth), "error": error, "spread": spread}
+    return found | {"infidelity": 1 - value, "infidelity_error": uncertainty}
 
-    def measure(state: TrainingState) -> list[list[float]]:
-        data = sweep(config, state, over, effort)
-        return [np.atleast_1d(data[name].values).tolist() for name in ("energy", "energy_error", "spread")]
 
+def snapshots(config: Config, state: TrainingState, steps: list[int]) -> Iterator[tuple[int, Trained]]:
+    """Yields the trained wavefunction after each number of steps."""
+    hamiltonian = make_hamiltonian(config)
     if 0 in steps:
-        yield 0, measure(state)
+        yield 0, Trained(state, hamiltonian, config)
     for latest, _ in train(config, state):
         if int(latest.step) in steps:
-            yield int(latest.step), measure(latest)
+            yield int(latest.step), Trained(latest, hamiltonian, config)
 
 
-def fine_tuning(depth: float, steps: list[int]) -> tuple[Config, TrainingState]:
-    """The shipped model, to be trained on at one depth."""
+def fine_tuned(depth: float, steps: list[int]) -> Iterator[tuple[int, Trained]]:
+    """The shipped model as it is, and trained on at one depth."""
     run = shipped_model(MODEL)
     overrides = [f"walkers={WALKERS}"]
     config = finetuned(run.config(), MODEL, {"moire_depth": (depth, depth)}, max(steps), overrides)
     source = run.state()
-    return config, eqx.tree_at(lambda s: s.model, initial_state(config), source.model)
+    state = eqx.tree_at(lambda s: s.model, initial_state(config), source.model)
+    return snapshots(config, state, [0, *steps])
 
 
-def dedicated(depth: float, steps: list[int]) -> tuple[Config, TrainingState]:
+def dedicated(depth: float, steps: list[int]) -> Iterator[tuple[int, Trained]]:
     """The same network without conditioning, at one depth, from random weights."""
     tree = shipped_model(MODEL).config().model_dump(exclude_none=True)
     tree |= {"contexts": {}}
     stages = f"training.stages=[{{steps={max(steps)},contexts=1}}]"
     config = overridden(tree, [f"moire_depth={depth}", f"walkers={WALKERS}", "decay_steps=100", stages])
-    return config, initial_state(config)
+    return snapshots(config, initial_state(config), steps)
 
 
 def print_table(rows: list[dict]) -> None:
-    table = Table("depth", "", "steps", "excess (meV)", "spread (meV)", box=None)
+    table = Table("depth", "", "steps", "excess (meV)", "spread (meV)", "1 - overlap", box=None)
     for row in rows:
         excess = f"{row['excess']:+.3f} ± {row['error']:.3f}"
-        table.add_row(f"{row['depth']:g}", row["way"], str(row["steps"]), excess, f"{row['spread']:.2f}")
+        missing = f"{row['infidelity']:.4f} ± {row['infidelity_error']:.4f}"
+        cells = (str(row["steps"]), excess, f"{row['spread']:.2f}", missing)
+        table.add_row(f"{row['depth']:g}", row["way"], *cells)
     Console().print(table)
     config = shipped_model(MODEL).config()
     spent = config.training.steps * config.training.walkers

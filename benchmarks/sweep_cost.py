@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from conditioning import measured
+import xarray
+from conditioning import snapshots
 from environment import measured_rows
 from exact import exact_energy
 from rich.console import Console
@@ -58,10 +59,16 @@ def measure(way: str, seed: int, arguments: argparse.Namespace) -> dict:
     found = []  # (run, step, quantity, depth)
     for config in runs:
         over = {"moire_depth": DEPTHS} if config.contexts else {}
-        found.append([each for _, each in measured(config, initial_state(config), steps, over, effort)])
+        states = snapshots(config, initial_state(config), steps)
+        found.append([energies(trained.sweep(effort, **over)) for _, trained in states])
     energy, error, spread = np.moveaxis(np.concatenate(found, axis=-1), 1, 0)
     excess = energy - np.array([exact_energy("4/6", depth) for depth in DEPTHS])
     return {"steps": steps, "excess": excess.tolist(), "error": error.tolist(), "spread": spread.tolist()}
+
+
+def energies(data: xarray.Dataset) -> list[np.ndarray]:
+    """Energies, their errors and spreads, each over contexts."""
+    return [np.atleast_1d(data[name].values) for name in ("energy", "energy_error", "spread")]
 
 
 def print_table(rows: list[dict]) -> None:

@@ -1,5 +1,7 @@
 """A trained wavefunction from Python."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 
 import qernel
 from qernel.config import UserError
+from qernel.measurement import Effort
 from qernel.runs import Run
+from qernel.training.loop import initial_state
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,65 @@ def test_shipped_model_is_found_by_name():
 def test_directory_that_is_no_run(tmp_path):
     with pytest.raises(UserError, match="is not a run"):
         qernel.load(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def lone(tiny, generic):
+    """One electron in one cell, whose states integrate over a grid; no weight at a special value."""
+    config = tiny("electrons=[1,0]", "cells=1", "training.walkers=16", "microbatch=64")
+    model, hamiltonian = generic(config, scale=0.4)
+    return qernel.Trained(dataclasses.replace(initial_state(config), model=model), hamiltonian, config)
+
+
+EFFORT = Effort(walkers=512, samples=40, moves=8)
+
+
+def _fractions(bins):
+    labels = np.stack(np.meshgrid(np.arange(bins), np.arange(bins), indexing="ij"), -1).reshape(-1, 2)
+    return (labels + 0.3) / bins
+
+
+def on_grid(state, bins=48):
+    """psi over the cell, not normalized."""
+    points = _fractions(bins) @ state.trained.hamiltonian.supercell.vectors
+    log_abs, phase = state(jnp.asarray(points)[:, None])
+    return np.exp(np.asarray(log_abs) + 1j * np.asarray(phase))
+
+
+def test_fidelity_is_the_squared_overlap(lone):
+    before = dataclasses.replace(lone, state=initial_state(lone.config))
+    here, there = lone.at(moire_depth=0.5), before.at(moire_depth=2.0)
+    psi, phi = on_grid(here), on_grid(there)
+    exact = abs(np.vdot(psi, phi)) ** 2 / np.vdot(psi, psi).real / np.vdot(phi, phi).real
+    value, error = here.fidelity(there, EFFORT)
+    assert 0.2 < exact < 0.95
+    assert error < 0.1 * (1 - exact)
+    assert abs(value - exact) < 3 * error
+    assert here.fidelity(here, EFFORT) == pytest.approx((1, 0), abs=1e-12)
+
+
+def test_samples_have_the_density_of_the_state(lone):
+    here = lone.at(moire_depth=0.5)
+    density = abs(on_grid(here)) ** 2
+    cell = lone.hamiltonian.supercell
+    found = [np.cos(np.asarray(each)[:, 0] @ cell.reciprocal[0]) for each in here.samples(EFFORT)]
+    exact = np.average(np.cos(2 * np.pi * _fractions(48)[:, 0]), weights=density)
+    assert len(found) == EFFORT.samples
+    assert len(found[0]) == EFFORT.walkers
+    means = np.mean(found, axis=0)
+    error = np.std(means, ddof=1) / np.sqrt(len(means))
+    assert abs(exact) > 8 * error
+    assert abs(np.mean(means) - exact) < 3 * error
+
+
+def test_a_fixed_context_is_a_call_at_it(trained):
+    electrons = trained.walkers[0]
+    here, there = trained.at(moire_depth=1.2)(electrons), trained(electrons, moire_depth=1.2)
+    np.testing.assert_array_equal(here.log_abs, there.log_abs)
+    with pytest.raises(UserError, match="needs the contexts \\(moire_depth\\)"):
+        trained.at(dielectric_constant=5.0)
+
+
+def test_no_overlap_of_different_systems(trained, lone):
+    with pytest.raises(UserError, match="same electrons and supercell"):
+        trained.at(moire_depth=1.0).fidelity(lone.at(moire_depth=1.0))

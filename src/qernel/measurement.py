@@ -5,7 +5,7 @@ between the last block and the one before by more than three standard errors, or
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -94,30 +94,25 @@ class Measurement:
         """
         points, effort = jnp.asarray(contexts), self.effort
         planned = effort.equilibration + effort.samples
-        walkers, drift, thrown_away = self._equilibrate(
+        at_rest, drift, thrown_away = self.equilibrate(
             model, walkers, points, key, lambda done: progress(min(done, effort.equilibration) / planned)
         )
-        begin = _BLOCKS * _block(effort)  # however long equilibration took: contexts go their own ways
         sums: list[dict[str, dict[str, Accumulator]]] = [{} for _ in contexts]
         acceptances = []
-        for index in range(begin, begin + effort.samples):
-            now = jax.random.fold_in(key, index)
-            moved, acceptance = self._sample(model, walkers, points, now)
-            # The step width stays what equilibration made it: tuning while measuring would bias the means.
-            walkers = Walkers(moved.electrons, walkers.width)
+        for moved, acceptance, now in self.samples(model, at_rest, points, key):
             acceptances.append(gather(acceptance))
-            sampled = gather(self._observe(model, walkers.electrons, points, now))
+            sampled = gather(self._observe(model, moved.electrons, points, now))
             if len(contexts) not in self._checked and not is_trusted():
-                self._check(model, points, gather(walkers.electrons), sampled["energy"])
+                self._check(model, points, gather(moved.electrons), sampled["energy"])
             self._take(sums, sampled)
             try:
-                progress((effort.equilibration + index + 1 - begin) / planned)
+                progress((effort.equilibration + len(acceptances)) / planned)
             except StopMeasuring:
                 if len(acceptances) < _ENOUGH:
                     raise
                 break
         couplings = couplings_of(self.hamiltonian, points, jnp.float64)
-        mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(walkers)
+        mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(moved)
         return [
             Measured(
                 self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings))
@@ -130,13 +125,13 @@ class Measurement:
             for c, each in enumerate(sums)
         ]
 
-    def _equilibrate(
+    def equilibrate(
         self,
         model: Wavefunction,
         walkers: Walkers,
         points: Array,
         key: PRNGKeyArray,
-        progress: Callable[[int], None],
+        progress: Callable[[int], None] = lambda done: None,
     ) -> tuple[Walkers, np.ndarray, np.ndarray]:
         """Walkers, largest drift and number of samples thrown away (context), see the top of this file.
 
@@ -162,6 +157,20 @@ class Measurement:
                 moving = moving & ~(drift < DRIFT)
             before = means
         return walkers, drift, thrown_away
+
+    def samples(
+        self, model: Wavefunction, walkers: Walkers, points: Array, key: PRNGKeyArray
+    ) -> Iterator[tuple[Walkers, Array, PRNGKeyArray]]:
+        """Yields walkers, their acceptance (context) and a key, for every sample of the effort.
+
+        The step width stays what equilibration made it: tuning while measuring would bias the means.
+        """
+        begin = _BLOCKS * _block(self.effort)  # however long equilibration took: contexts go their own ways
+        for index in range(begin, begin + self.effort.samples):
+            now = jax.random.fold_in(key, index)
+            moved, acceptance = self._sample(model, walkers, points, now)
+            walkers = Walkers(moved.electrons, walkers.width)
+            yield walkers, acceptance, now
 
     def _potential_energies(self, electrons, contexts) -> Float[Array, "context walker term"]:
         couplings = couplings_of(self.hamiltonian, contexts, self._dtype)

@@ -8,13 +8,13 @@ swept parameter; energies are in meV per electron and every mean comes with its 
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from qernel.config import Config, UserError, suggestion
 from qernel.dataset import sweep_dataset
@@ -88,12 +88,7 @@ def sweep(
     for contexts, a seed or a start of walkers that cannot be.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
-    if not 0 <= effort.seed <= _LARGEST_SEED:
-        raise UserError(f"the seed of a sweep has to be from 0 to {_LARGEST_SEED}")
-    _check_start(effort.start, hamiltonian, list(over))
-    training = config.training
-    compiled = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code
-    measurement = _measurement(hamiltonian, compiled, training.precision, training.microbatch)
+    measurement = _compiled(config, hamiltonian, effort, list(over))
     grid, measured = _measure_once(measurement, state, grid, effort, progress)
     if effort.target_error is not None:
         measured = _measure_to_precision(measurement, state, grid, measured, effort, progress)
@@ -105,6 +100,23 @@ def sweep(
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
     return sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
+
+
+def samples(
+    config: Config, state: TrainingState, context: Mapping[str, float], effort: Effort = Effort()
+) -> Iterator[Float[Array, "walker electron 2"]]:
+    """Yields the walkers of |psi|^2 at one context at every sample of `effort`, equilibrated as in a sweep.
+
+    Raises UserError for a context, a seed or a start of walkers that cannot be.
+    """
+    over = {name: [value] for name, value in context.items()}
+    hamiltonian, contexts = make_hamiltonian(config), context_grid(config, over)
+    measurement = _compiled(config, hamiltonian, effort, list(over))
+    key, points = jax.random.key(effort.seed), jnp.asarray(contexts)
+    start = _start(hamiltonian, state, contexts, effort, [], jax.random.fold_in(key, _START))
+    walkers, *_ = measurement.equilibrate(state.model, start, points, key)
+    for moved, *_ in measurement.samples(state.model, walkers, points, key):
+        yield moved.electrons[0]
 
 
 def following(seed: int, number: int) -> int:
@@ -207,6 +219,16 @@ def _lacking(found: Measured, effort: Effort, samples: int) -> int:
     if not excess > 1:  # not a number is not precise, nor will it be
         return 0
     return min(math.ceil(1.1 * excess * samples), _MOST * effort.samples)
+
+
+def _compiled(config: Config, hamiltonian: Hamiltonian, effort: Effort, swept: Sequence[str]) -> Measurement:
+    """What measures with this effort; raises UserError for a seed or a start of walkers that cannot be."""
+    if not 0 <= effort.seed <= _LARGEST_SEED:
+        raise UserError(f"the seed of a sweep has to be from 0 to {_LARGEST_SEED}")
+    _check_start(effort.start, hamiltonian, swept)
+    training = config.training
+    same = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code
+    return _measurement(hamiltonian, same, training.precision, training.microbatch)
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,5 +1,6 @@
 """A trained wavefunction in Python: `qernel.load(run)`."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import equinox as eqx
@@ -7,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 from qernel.config import Config, UserError
+from qernel.estimators.overlap import Fidelity, fidelity
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.measurement import Effort
 from qernel.shipped import find_run
-from qernel.sweep import sweep
+from qernel.sweep import following, samples, sweep
 from qernel.training.step import TrainingState
 from qernel.wavefunction.base import LogPsi, Wavefunction
 
@@ -36,13 +38,9 @@ class Trained(eqx.Module):
         Differentiable in the electrons and in the context. Raises UserError if a context is missing or
         not one of the model's.
         """
-        names = self.hamiltonian.family.names
-        if set(context) != set(names):
-            raise UserError(f"this model needs the contexts ({', '.join(names)}), got {sorted(context)}")
-        vector = [jnp.asarray(context[name], jnp.float64) for name in names]
-        point = jnp.stack(vector) if vector else jnp.zeros((0,), jnp.float64)
         dtype = jnp.dtype(self.config.training.precision)
-        couplings = jax.tree.map(lambda x: x.astype(dtype), self.hamiltonian.family.couplings(point))
+        couplings = self.hamiltonian.family.couplings(self._point(context))
+        couplings = jax.tree.map(lambda x: x.astype(dtype), couplings)
         return _evaluate(self.state.model, jnp.asarray(electrons).astype(dtype), couplings)
 
     @property
@@ -59,6 +57,58 @@ class Trained(eqx.Module):
         """Energies and densities by inference, e.g. sweep(moire_depth=[0.8, 1.0, 1.2])."""
         values = {name: np.atleast_1d(value).tolist() for name, value in over.items()}
         return sweep(self.config, self.state, values, effort)
+
+    def at(self, **context: float) -> "AtContext":
+        """psi(r) at one context, e.g. at(moire_depth=1.2); raises UserError as a call does."""
+        self._point(context)
+        return AtContext(self, context)
+
+    def _point(self, context: Mapping[str, float | Float[Array, ""]]) -> Float[Array, " parameter"]:
+        names = self.hamiltonian.family.names
+        if set(context) != set(names):
+            raise UserError(f"this model needs the contexts ({', '.join(names)}), got {sorted(context)}")
+        vector = [jnp.asarray(context[name], jnp.float64) for name in names]
+        return jnp.stack(vector) if vector else jnp.zeros((0,), jnp.float64)
+
+
+class AtContext(eqx.Module):
+    """psi(r) of a trained wavefunction at one context."""
+
+    trained: Trained
+    context: dict[str, float]
+
+    def __call__(self, electrons: Float[Array, "*batch electron 2"]) -> LogPsi:
+        """log|psi| and phase of any batch of configurations."""
+        return self.trained(electrons, **self.context)
+
+    def samples(self, effort: Effort = Effort()) -> Iterator[Float[Array, "walker electron 2"]]:
+        """Yields `effort.walkers` independent walkers of |psi|^2, in a_M, `effort.samples` times.
+
+        Raises UserError for a seed or a start of walkers that cannot be.
+        """
+        return samples(self.trained.config, self.trained.state, self.context, effort)
+
+    def fidelity(self, other: "AtContext", effort: Effort = Effort()) -> Fidelity:
+        """|<psi|phi>|^2 with another wavefunction of the same electrons and supercell, each normalized.
+
+        From samples of both, those of the other with the seed after that of `effort`. Where the two differ
+        much, few samples carry the mean, and its error is too small.
+        Raises UserError if electrons or supercells differ.
+        """
+        here, there = self.trained.hamiltonian, other.trained.hamiltonian
+        if (here.spins, here.supercell) != (there.spins, there.supercell):
+            raise UserError("an overlap needs two wavefunctions of the same electrons and supercell")
+        back = effort._replace(seed=following(effort.seed, 1))
+        return fidelity(_log_ratios(self, other, effort), _log_ratios(other, self, back))
+
+
+def _log_ratios(psi: AtContext, phi: AtContext, effort: Effort) -> Complex[np.ndarray, "step walker"]:
+    """log(phi / psi) at samples of |psi|^2."""
+    ratios = []
+    for electrons in psi.samples(effort):
+        (log_psi, angle), (log_phi, other) = (np.asarray(each(electrons), float) for each in (psi, phi))
+        ratios.append(log_phi - log_psi + 1j * (other - angle))
+    return np.array(ratios)
 
 
 @eqx.filter_jit

@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, PyTree
 
 from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian
+from qernel.optimize.step_length import bounded_rate
 from qernel.wavefunction.base import Wavefunction
 from qernel.wavefunction.linear import Linear
 from qernel.wavefunction.operations import as_complex, slogdet
@@ -88,10 +89,8 @@ def kfac(
             force = jax.tree.map(lambda g: g.astype(jnp.float64) / 2, gradient)
             direction = curvature.multiply_inverse(averages, force, damping, **exact)
             along = curvature.multiply(averages, direction, 0.0, **exact)
-        rate = learning_rate(state.count)
-        length = rate * rate * optax.tree.vdot(direction, along)
-        bound = norm_bound(state.count)
-        rate = rate * jnp.minimum(1.0, jnp.sqrt(bound / jnp.maximum(length, 1e-30)))
+        squared = optax.tree.vdot(direction, along)
+        rate = bounded_rate(learning_rate(state.count), squared, norm_bound(state.count))
         step = jax.tree.map(lambda d, g: (-rate * d).astype(g.dtype), direction, gradient)
         return step, KfacState(state.count + 1, averages)
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, PyTree
 
 from qernel.optimize.rows import Rows
 from qernel.optimize.solve import solve_damped
+from qernel.optimize.step_length import bounded_rate
 
 
 class SpringState(NamedTuple):
@@ -49,10 +50,8 @@ def spring(
         target = scale * (residual.reshape(-1) - rows.along(carried))
         correction = rows.combine(scale * solve_damped(rows, target, damping))
         direction = jax.tree.map(jnp.add, carried, correction)
-        rate = learning_rate(state.count)
-        length = rate * rate * jnp.sum((scale * rows.along(direction)) ** 2).astype(jnp.float64)
-        bound = norm_bound(state.count)
-        rate = rate * jnp.minimum(1.0, jnp.sqrt(bound / jnp.maximum(length, 1e-30)))
+        squared = jnp.sum((scale * rows.along(direction)) ** 2)
+        rate = bounded_rate(learning_rate(state.count), squared, norm_bound(state.count))
         step = jax.tree.map(lambda d: (-rate).astype(d.dtype) * d, direction)
         return step, SpringState(state.count + 1, direction)
 
