@@ -41,14 +41,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--baseline-steps", type=int, help="of the published PsiFormer, if more")
     parser.add_argument("--walkers", type=int, default=256)
     parser.add_argument("--norm-bound", type=float, default=1e-4, help="what the bound on a step falls to")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
+    arguments.baseline_steps = arguments.baseline_steps or arguments.steps
     exact = exact_energy("6/9", 1.0)
-    about = {"command": "benchmarks/psiformer.py", "steps": arguments.steps, "walkers": arguments.walkers}
-    about |= {"norm_bound": arguments.norm_bound, "exact": exact, "units": "meV per electron, seconds"}
+    options = ("steps", "baseline_steps", "walkers", "norm_bound")
+    about = {"command": "benchmarks/psiformer.py"} | {name: getattr(arguments, name) for name in options}
+    about |= {"exact": exact, "units": "meV per electron, seconds"}
     rows = measured_rows(
         arguments.variants,
         arguments.seeds,
@@ -56,13 +59,14 @@ def main() -> None:
         about,
         lambda name, seed: run(name, seed, arguments),
     )
-    print_table(rows, arguments.steps, exact)
+    print_table(rows, exact)
 
 
 def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
     """Energies and local-energy spreads by step, the median of the seconds of a step, and parameters."""
     preset, overrides = VARIANTS[name]
-    schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={arguments.steps}}}]"]
+    steps = arguments.baseline_steps if name == BASELINE else arguments.steps
+    schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={steps}}}]"]
     optimizer = ["decay_steps=200", f"norm_bound={arguments.norm_bound}"]
     config = load_config(preset, [*overrides, *schedule, *optimizer])
     state = initial_state(config)
@@ -77,28 +81,37 @@ def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
     return {"parameters": parameters, "energy": energy, "spread": spread, "seconds": median}
 
 
-def print_table(rows: list[dict], steps: int, exact: float) -> None:
+def print_table(rows: list[dict], exact: float) -> None:
     """Excess over the exact energy, and how many times fewer steps and seconds to the baseline's last one."""
-    marks = (steps // 8, steps // 4, steps // 2, steps)
+    lengths = sorted({len(row["energy"]) for row in rows})
+    marks = [lengths[0] // 8, lengths[0] // 4, lengths[0] // 2, *lengths]
     baseline = {row["seed"]: row for row in rows if row["variant"] == BASELINE}
     table = Table("", "parameters", *(f"{mark} steps" for mark in marks), box=None)
     for column in ("fewer steps", "less time", "fewer than public"):
         table.add_column(column)
     for name in dict.fromkeys(row["variant"] for row in rows if row["seed"] in baseline):
         here = [row for row in rows if row["variant"] == name and row["seed"] in baseline]
-        cells = [mean_and_error([smooth(row)[mark - 1] - exact for row in here]) for mark in marks]
-        factors = [steps / first_below(row, smooth(baseline[row["seed"]])[-1]) for row in here]
+        excess = [
+            [smooth(row)[mark - 1] - exact for row in here if len(row["energy"]) >= mark] for mark in marks
+        ]
+        factors = [fewer(row, baseline[row["seed"]]) for row in here]
         faster = [
             factor * baseline[row["seed"]]["seconds"] / row["seconds"]
             for factor, row in zip(factors, here, strict=True)
         ]
         public = [PUBLIC[0] / first_below(row, PUBLIC[1]) for row in here]
+        cells = [mean_and_error(each) if each else "" for each in excess]
         cells += [
             " ".join(f"{factor:.1f}" if factor else "never" for factor in each)
             for each in (factors, faster, public)
         ]
         table.add_row(name, f"{here[0]['parameters']:,}", *cells)
     Console(width=150).print(table)
+
+
+def fewer(row: dict, baseline: dict) -> float:
+    """How many times fewer steps than the baseline a run takes to where that ends; 0 if it never is there."""
+    return len(baseline["energy"]) / first_below(row, smooth(baseline)[-1])
 
 
 def smooth(row: dict) -> np.ndarray:
