@@ -91,8 +91,12 @@ def test_a_jump_of_the_interaction_energy_alone_is_none():
     assert conclusion(evidence).endswith("%); elsewhere S(K)")
     assert evidence.as_dict()["transition"] is False
     assert evidence.transition is None
-    assert weigh(data.assign(bragg_sqrt3=same["bragg_sqrt3"])).transition is not None
+    agreed = weigh(data.assign(bragg_sqrt3=same["bragg_sqrt3"]))
+    assert agreed.transition is not None
     assert weigh(data.drop_vars(["force_moire_depth", "bragg_sqrt3"])).transition is not None
+    # Its place is shaded where it counts.
+    shaded = [len(figures.transition(data, each).axes[0].patches) for each in (evidence, agreed)]
+    assert shaded == [0, 1]
 
 
 def test_each_of_several_crossings_counts():

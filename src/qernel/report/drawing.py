@@ -136,12 +136,16 @@ def draw_sectors(axes: Axes, data: xarray.Dataset) -> None:
 
 
 def draw_branches(axes: Axes, x: np.ndarray, found: Break) -> None:
-    """The two branches of a jump or kink, and the 68% interval of its place."""
-    axes.axvspan(*found.within_68, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
+    """The two branches of a jump or kink."""
     sides = (np.linspace(x[0], found.value, 50), np.linspace(found.value, x[-1], 50))
     for side, level, slope in zip(sides, found.levels, found.slopes, strict=True):
         away = side - found.value
         axes.plot(side, level + slope.value * away + found.curvature * away**2, color=style.DIFFERENCE)
+
+
+def shade_interval(axes: Axes, interval: tuple[float, float]) -> None:
+    """An interval of the swept parameter that holds a jump, a kink or a peak."""
+    axes.axvspan(*interval, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
 
 
 def draw_transition_line(axes: Axes, found: Diagram) -> None:

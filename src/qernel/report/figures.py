@@ -35,6 +35,7 @@ from qernel.report.drawing import (
     letter_panels,
     limits_without_start,
     plain_log,
+    shade_interval,
     shade_outside,
     stack,
 )
@@ -183,6 +184,8 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
         axes.errorbar(x, data[name].values, data[f"{name}_error"].values, fmt="o", color=style.MEASURED)
         if found.found:
             draw_branches(axes, x, found)
+            if name != "coulomb" or evidence.transition:
+                shade_interval(axes, found.within_68)
         axes.set_ylabel(_SIGNS.get(name, "slope of the\nenergy (meV)"))
     if evidence.peak:
         name = f"susceptibility_{parameter}"
@@ -190,7 +193,7 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
         panels[-1].errorbar(x, data[name].values, errors, fmt="o-", color=style.SPREAD)
         panels[-1].set_ylabel("fidelity\nsusceptibility")
         if evidence.peak.found:
-            panels[-1].axvspan(*evidence.peak.within_68, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
+            shade_interval(panels[-1], evidence.peak.within_68)
     for axes, crossing in itertools.product(panels, evidence.crossings):
         ends = crossing.value - crossing.error, crossing.value + crossing.error
         axes.axvspan(*ends, color=style.EXACT, alpha=0.15, linewidth=0)

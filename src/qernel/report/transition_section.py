@@ -26,8 +26,8 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
         name,
         "Signs of a transition",
         f"{said[0].upper()}{said[1:]}. {panels}, against {spoken(evidence.parameter)}. Lines: branches of a "
-        f"jump or a kink, where one was found; shaded: where it is, 68%. {crossed}"
-        f"Error bars: one standard error. {setting(data)}.",
+        "jump or a kink, where one was found; shaded: where it is, 68% (the interaction energy's counts only "
+        f"with another sign). {crossed}Error bars: one standard error. {setting(data)}.",
         figures.transition(data, evidence),
         _columns(data, evidence),
     )
