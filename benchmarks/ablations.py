@@ -2,7 +2,7 @@
 
 Trains QERNEL for four electrons in six cells, or six in nine, over depths 0.5 to 1.6, with and without each
 part, for several seeds, and measures it at depths it was not trained at. Prints the excess over the exact
-energy and the spread of the local energy, averaged over depths and seeds.
+energy of its momentum, (-1, 0), and the spread of the local energy, averaged over depths and seeds.
 """
 
 import argparse
@@ -62,14 +62,14 @@ def measure(name: str, seed: int, steps: int, system: str) -> dict:
     depths, (electrons, cells) = SYSTEMS[system], system.split("/")
     overrides = [f"electrons=[{electrons},0]", f"cells={cells}", "walkers=256", f"seed={seed}"]
     overrides += VARIANTS[name]
+    exact = np.array([exact_energy(system, depth) for depth in depths])
     stages = f"stages=[{{steps={steps},contexts=8}}]"
     config = load_config("six-over-depth", [*overrides, "decay_steps=100", "refresh_every=50", stages])
     state, _ = deque(train(config, initial_state(config)), maxlen=1).pop()
     data = sweep(config, state, {"moire_depth": depths}, EFFORT._replace(seed=seed))
-    exact = [exact_energy(system, depth) for depth in depths]
     return {
         "parameters": sum(count_parameters(state.model).values()),
-        "excess": (data["energy"].values - np.array(exact)).tolist(),
+        "excess": (data["energy"].values - exact).tolist(),
         "error": data["energy_error"].values.tolist(),
         "spread": data["spread"].values.tolist(),
     }

@@ -39,16 +39,11 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for depth in arguments.depths:
-        ways = {
-            "fine-tuned": [
-                (step, trained.at(moire_depth=depth)) for step, trained in fine_tuned(depth, arguments.fine)
-            ],
-            "dedicated": [(step, trained.at()) for step, trained in dedicated(depth, arguments.dedicated)],
-        }
-        for way, states in ways.items():
-            _, reference = next(ways[other] for other in ways if other != way)[-1]
+        tuned = [(step, trained.at(moire_depth=depth)) for step, trained in fine_tuned(depth, arguments.fine)]
+        alone = [(step, trained.at()) for step, trained in dedicated(depth, arguments.dedicated)]
+        for way, states, (_, last) in (("fine-tuned", tuned, alone[-1]), ("dedicated", alone, tuned[-1])):
             for step, state in states:
-                rows.append({"depth": depth, "way": way, "steps": step} | measured(state, reference, depth))
+                rows.append({"depth": depth, "way": way, "steps": step} | measured(state, last, depth))
                 print(rows[-1], flush=True)
         about = {"command": "benchmarks/conditioning.py", "model": MODEL, "walkers": WALKERS}
         save(arguments.out, about | {"units": "meV per electron", "rows": rows})
@@ -58,7 +53,7 @@ def main() -> None:
 def measured(state: AtContext, reference: AtContext, depth: float) -> dict:
     """Excess over the exact energy, spread, and what is missing in the overlap with another state."""
     data = state.trained.sweep(EFFORT, **state.context)
-    energy, error, spread = (float(data[name].item()) for name in ("energy", "energy_error", "spread"))
+    energy, error, spread = (data[name].item() for name in ("energy", "energy_error", "spread"))
     value, uncertainty = state.fidelity(reference, EFFORT)
     found = {"excess": energy - exact_energy("4/6", depth), "error": error, "spread": spread}
     return found | {"infidelity": 1 - value, "infidelity_error": uncertainty}
@@ -71,6 +66,7 @@ def snapshots(config: Config, state: TrainingState, steps: list[int]) -> Iterato
         yield 0, Trained(state, hamiltonian, config)
     for latest, _ in train(config, state):
         if int(latest.step) in steps:
+            print(f"after {int(latest.step)} steps", flush=True)
             yield int(latest.step), Trained(latest, hamiltonian, config)
 
 

@@ -1,10 +1,11 @@
 """How many fewer steps and parameters than PsiFormer does QERNEL need, for six electrons in nine cells?
 
 Trains both at depth 1, eps 5 with the same optimizer (SPRING), walkers and schedule: PsiFormer as published
-(preset `six-psiformer`); PsiFormer with QERNEL's Bloch-seeded orbitals, moiré features and Jastrow factor;
-QERNEL with as many parameters, and with about a seventh. Prints the energy above the exact one of the ground
-state, averaged over 20 steps at a noise of some 0.02 meV per electron, and how many times fewer steps and
-seconds each takes than the published PsiFormer to where that ends, and fewer steps than the public program.
+(preset `six-psiformer`), which may be given more steps; PsiFormer with QERNEL's Bloch-seeded orbitals, moiré
+features and Jastrow factor; QERNEL with as many parameters, and with about a seventh. Prints the energy above
+the exact one of the ground state, averaged over 20 steps at a noise of some 0.02 meV per electron; how many
+times fewer steps and seconds each takes than the published PsiFormer to where that ends; and how many times
+fewer steps than the public program.
 """
 
 import argparse
@@ -41,13 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--baseline-steps", type=int, help="of the published PsiFormer, if more")
+    parser.add_argument("--baseline-steps", type=int, help="of the published PsiFormer (default: --steps)")
     parser.add_argument("--walkers", type=int, default=256)
     parser.add_argument("--norm-bound", type=float, default=1e-4, help="what the bound on a step falls to")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
-    arguments.baseline_steps = arguments.baseline_steps or arguments.steps
+    if arguments.baseline_steps is None:
+        arguments.baseline_steps = arguments.steps
     exact = exact_energy("6/9", 1.0)
     options = ("steps", "baseline_steps", "walkers", "norm_bound")
     about = {"command": "benchmarks/psiformer.py"} | {name: getattr(arguments, name) for name in options}

@@ -94,16 +94,17 @@ class Measurement:
         """
         points, effort = jnp.asarray(contexts), self.effort
         planned = effort.equilibration + effort.samples
-        at_rest, drift, thrown_away = self.equilibrate(
+        walkers, drift, thrown_away = self.equilibrate(
             model, walkers, points, key, lambda done: progress(min(done, effort.equilibration) / planned)
         )
         sums: list[dict[str, dict[str, Accumulator]]] = [{} for _ in contexts]
         acceptances = []
-        for moved, acceptance, now in self.samples(model, at_rest, points, key):
+        for latest, acceptance, now in self.samples(model, walkers, points, key):
+            walkers = latest
             acceptances.append(gather(acceptance))
-            sampled = gather(self._observe(model, moved.electrons, points, now))
+            sampled = gather(self._observe(model, walkers.electrons, points, now))
             if len(contexts) not in self._checked and not is_trusted():
-                self._check(model, points, gather(moved.electrons), sampled["energy"])
+                self._check(model, points, gather(walkers.electrons), sampled["energy"])
             self._take(sums, sampled)
             try:
                 progress((effort.equilibration + len(acceptances)) / planned)
@@ -112,7 +113,7 @@ class Measurement:
                     raise
                 break
         couplings = couplings_of(self.hamiltonian, points, jnp.float64)
-        mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(moved)
+        mean_acceptance, walkers = np.mean(acceptances, axis=0), gather(walkers)
         return [
             Measured(
                 self._results(each, jax.tree.map(lambda x, c=c: x[c], couplings))

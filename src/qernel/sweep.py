@@ -8,6 +8,7 @@ swept parameter; energies are in meV per electron and every mean comes with its 
 import functools
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax
@@ -16,11 +17,12 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from qernel.batching import gather
 from qernel.config import Config, UserError, suggestion
 from qernel.dataset import sweep_dataset
 from qernel.estimators.observable import Result
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
-from qernel.measurement import Effort, Measured, Measurement, Progress, StopMeasuring
+from qernel.measurement import DRIFT, Effort, Measured, Measurement, Progress, StopMeasuring
 from qernel.reference.two_electrons import exact_pair, has_exact_pair
 from qernel.sampling import Walkers, crystal_walkers, initial_walkers
 from qernel.training.step import TrainingState
@@ -103,20 +105,26 @@ def sweep(
 
 
 def samples(
-    config: Config, state: TrainingState, context: Mapping[str, float], effort: Effort = Effort()
+    config: Config, state: TrainingState, context: Float[np.ndarray, " parameter"], effort: Effort = Effort()
 ) -> Iterator[Float[Array, "walker electron 2"]]:
-    """Yields the walkers of |psi|^2 at one context at every sample of `effort`, equilibrated as in a sweep.
+    """Walkers of |psi|^2 at one context: those that `sweep` with this effort sees there, sample by sample.
 
-    Raises UserError for a context, a seed or a start of walkers that cannot be.
+    Warns of walkers that still drift. Raises UserError for a seed or a start of walkers that cannot be.
     """
-    over = {name: [value] for name, value in context.items()}
-    hamiltonian, contexts = make_hamiltonian(config), context_grid(config, over)
-    measurement = _compiled(config, hamiltonian, effort, list(over))
-    key, points = jax.random.key(effort.seed), jnp.asarray(contexts)
+    hamiltonian = make_hamiltonian(config)
+    measurement = _compiled(config, hamiltonian, effort, [])
+    contexts, key = np.asarray(context)[None], jax.random.fold_in(jax.random.key(effort.seed), 0)
     start = _start(hamiltonian, state, contexts, effort, [], jax.random.fold_in(key, _START))
-    walkers, *_ = measurement.equilibrate(state.model, start, points, key)
-    for moved, *_ in measurement.samples(state.model, walkers, points, key):
-        yield moved.electrons[0]
+
+    def walk() -> Iterator[Float[Array, "walker electron 2"]]:
+        points = jnp.asarray(contexts)
+        walkers, (drift,), _ = measurement.equilibrate(state.model, start, points, key)
+        if drift >= DRIFT:
+            warnings.warn("walkers still drift when sampled: equilibrate longer", stacklevel=2)
+        for latest, *_ in measurement.samples(state.model, walkers, points, key):
+            yield jnp.asarray(gather(latest.electrons)[0])
+
+    return walk()
 
 
 def following(seed: int, number: int) -> int:

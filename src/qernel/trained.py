@@ -59,8 +59,16 @@ class Trained(eqx.Module):
         return sweep(self.config, self.state, values, effort)
 
     def at(self, **context: float) -> "AtContext":
-        """psi(r) at one context, e.g. at(moire_depth=1.2); raises UserError as a call does."""
+        """psi(r) at one context, e.g. at(moire_depth=1.2).
+
+        Raises UserError if a context is missing, not one of the model's, or cannot have its value.
+        """
         self._point(context)
+        for name, value in context.items():
+            try:
+                self.config.system.check_value(name, value)
+            except ValueError as error:
+                raise UserError(str(error)) from None
         return AtContext(self, context)
 
     def _point(self, context: Mapping[str, float | Float[Array, ""]]) -> Float[Array, " parameter"]:
@@ -82,32 +90,43 @@ class AtContext(eqx.Module):
         return self.trained(electrons, **self.context)
 
     def samples(self, effort: Effort = Effort()) -> Iterator[Float[Array, "walker electron 2"]]:
-        """Yields `effort.walkers` independent walkers of |psi|^2, in a_M, `effort.samples` times.
+        """`effort.walkers` walkers of |psi|^2, in a_M, `effort.samples` times; equilibrated as in a sweep.
 
+        Of `effort`, `observables` and `target_error` have no effect. Warns of walkers that still drift.
         Raises UserError for a seed or a start of walkers that cannot be.
         """
-        return samples(self.trained.config, self.trained.state, self.context, effort)
+        point = np.asarray(self.trained._point(self.context))
+        return samples(self.trained.config, self.trained.state, point, effort)
 
     def fidelity(self, other: "AtContext", effort: Effort = Effort()) -> Fidelity:
-        """|<psi|phi>|^2 with another wavefunction of the same electrons and supercell, each normalized.
+        """|<psi|phi>|^2 with another wavefunction of the same electrons, supercell and twist, normalized.
 
-        From samples of both, those of the other with the seed after that of `effort`. Where the two differ
-        much, few samples carry the mean, and its error is too small.
-        Raises UserError if electrons or supercells differ.
+        From `samples` of both, those of the other with the seed after that of `effort`. Where the two differ
+        much, few samples carry the mean, and its error is too small. Lengths are in a_M of either.
+        Raises UserError if electrons, supercells or twists differ.
         """
-        here, there = self.trained.hamiltonian, other.trained.hamiltonian
-        if (here.spins, here.supercell) != (there.spins, there.supercell):
-            raise UserError("an overlap needs two wavefunctions of the same electrons and supercell")
+        if self._boundary() != other._boundary():
+            raise UserError("an overlap needs two wavefunctions of the same electrons, supercell and twist")
         back = effort._replace(seed=following(effort.seed, 1))
-        return fidelity(_log_ratios(self, other, effort), _log_ratios(other, self, back))
+        here, there = self.samples(effort), other.samples(back)
+        return fidelity(_log_ratios(self, other, here), _log_ratios(other, self, there))
+
+    def _boundary(self) -> tuple:
+        hamiltonian = self.trained.hamiltonian
+        twist = hamiltonian.family.couplings(self.trained._point(self.context)).twist
+        return hamiltonian.spins, hamiltonian.supercell, tuple(np.asarray(twist).tolist())
 
 
-def _log_ratios(psi: AtContext, phi: AtContext, effort: Effort) -> Complex[np.ndarray, "step walker"]:
+def _log_ratios(
+    psi: AtContext, phi: AtContext, samples: Iterator[Float[Array, "walker electron 2"]]
+) -> Complex[np.ndarray, "step walker"]:
     """log(phi / psi) at samples of |psi|^2."""
     ratios = []
-    for electrons in psi.samples(effort):
-        (log_psi, angle), (log_phi, other) = (np.asarray(each(electrons), float) for each in (psi, phi))
-        ratios.append(log_phi - log_psi + 1j * (other - angle))
+    for electrons in samples:
+        (log_psi, angle_psi), (log_phi, angle_phi) = (
+            np.asarray(each(electrons), float) for each in (psi, phi)
+        )
+        ratios.append(log_phi - log_psi + 1j * (angle_phi - angle_psi))
     return np.array(ratios)
 
 

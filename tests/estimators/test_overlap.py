@@ -45,3 +45,11 @@ def test_equal_states_overlap_without_error():
     value, error = fidelity(zero + 3 - 1j, zero - 3 + 1j)
     assert value == pytest.approx(1, abs=1e-12)
     assert error == pytest.approx(0, abs=1e-12)
+
+
+def test_copies_of_walkers_count_once():
+    forward, backward = logs(np.random.default_rng(2), steps=40)
+    _, error = fidelity(forward, backward)
+    value, repeated = fidelity(np.repeat(forward, 9, axis=1), np.repeat(backward, 9, axis=1))
+    assert value == pytest.approx(fidelity(forward, backward).value, rel=1e-9)
+    assert repeated == pytest.approx(error, rel=0.4)

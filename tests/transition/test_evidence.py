@@ -14,6 +14,9 @@ from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort
 from qernel.report import figures
+from qernel.report.publish import Folder
+from qernel.report.style import figure_style
+from qernel.report.transition_section import transition_figure
 from qernel.transition import Place, extrapolate, weigh
 
 DEPTH = np.linspace(0.7, 1.5, 17)
@@ -71,7 +74,7 @@ def test_without_a_jump_there_is_no_transition(scale):
     assert conclusion(evidence) == "no transition found in the interaction energy: straight line fits"
 
 
-def test_a_jump_of_the_interaction_energy_alone_is_none():
+def test_a_jump_of_the_interaction_energy_alone_is_none(tmp_path):
     data, smooth = make_sweep(), make_sweep(None, peak=False)
     data = data.drop_vars([name for name in data if str(name).startswith("susceptibility")])
     for name in ("force_moire_depth", "bragg_sqrt3"):
@@ -97,6 +100,9 @@ def test_a_jump_of_the_interaction_energy_alone_is_none():
     # Its place is shaded where it counts.
     shaded = [len(figures.transition(data, each).axes[0].patches) for each in (evidence, agreed)]
     assert shaded == [0, 1]
+    with figure_style():
+        captions = [transition_figure(data, each, "figure", Folder(tmp_path)) for each in (evidence, agreed)]
+    assert ["which no other sign shares" in caption for caption in captions] == [True, False]
 
 
 def test_each_of_several_crossings_counts():

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Complex
 
-from qernel.estimators.statistics import jackknife
+from qernel.estimators.statistics import estimate
 
 
 class Fidelity(NamedTuple):
-    """Squared overlap of two normalized states, between 0 and 1, and its error."""
+    """Squared overlap of two normalized states, between 0 and 1 but for its error, and this."""
 
     value: float
     error: float
@@ -23,11 +23,11 @@ def fidelity(
 ) -> Fidelity:
     """From log(phi / psi) at samples of |psi|^2, and log(psi / phi) at samples of |phi|^2.
 
-    The samples of either side come from walkers that are independent of each other.
+    The samples of either side are independent of those of the other; where a side's own walkers are not, as
+    copies of one, its error grows with it (`Accumulator`).
     """
     offset = np.median(np.real(forward))  # cancels in the product and keeps the exponentials in range
-    there = np.exp(forward - offset).mean(axis=0)
-    back = np.exp(backward + offset).mean(axis=0)
-    value, from_there = jackknife(lambda a: np.real(a * back.mean()), there)
-    _, from_back = jackknife(lambda b: np.real(there.mean() * b), back)
-    return Fidelity(float(value), float(np.hypot(from_there, from_back)))
+    there, back = np.exp(forward - offset), np.exp(backward + offset)
+    from_there = estimate(np.real(there * back.mean()))
+    from_back = estimate(np.real(there.mean() * back))
+    return Fidelity(float(from_there.mean), float(np.hypot(from_there.error, from_back.error)))

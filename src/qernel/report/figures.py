@@ -177,7 +177,10 @@ def sweep_state(data: xarray.Dataset, ranges: Ranges) -> Figure:
 
 
 def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
-    """Whatever may jump, bend or peak at a transition, with the branches of those that do."""
+    """Whatever may jump, bend or peak at a transition, with the branches and places of those that do.
+
+    The place of the interaction energy's is left out where it does not count, see `Evidence.transition`.
+    """
     x, parameter = data[evidence.parameter].values, evidence.parameter
     figure, panels = stack([2.4] + [1.4] * (len(evidence.breaks) - 1 + (evidence.peak is not None)))
     for axes, (name, found) in zip(panels, evidence.breaks.items(), strict=False):

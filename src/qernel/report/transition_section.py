@@ -21,13 +21,16 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
     panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
     said = conclusion(evidence)
     crossed = "Dashed: where energies cross, and its error. " if evidence.crossings else ""
+    interaction = evidence.breaks.get("coulomb")
+    alone = interaction is not None and interaction.found and not evidence.transition
+    unshaded = ", but not that of the interaction energy, which no other sign shares" if alone else ""
     return publish_figure(
         folder,
         name,
         "Signs of a transition",
         f"{said[0].upper()}{said[1:]}. {panels}, against {spoken(evidence.parameter)}. Lines: branches of a "
-        "jump or a kink, where one was found; shaded: where it is, 68% (the interaction energy's counts only "
-        f"with another sign). {crossed}Error bars: one standard error. {setting(data)}.",
+        f"jump or a kink, where one was found; shaded: where it is, 68%{unshaded}. {crossed}"
+        f"Error bars: one standard error. {setting(data)}.",
         figures.transition(data, evidence),
         _columns(data, evidence),
     )
