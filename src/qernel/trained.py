@@ -72,6 +72,7 @@ class Trained(eqx.Module):
         return AtContext(self, context)
 
     def _point(self, context: Mapping[str, float | Float[Array, ""]]) -> Float[Array, " parameter"]:
+        """The context in the family's order."""
         names = self.hamiltonian.family.names
         if set(context) != set(names):
             raise UserError(f"this model needs the contexts ({', '.join(names)}), got {sorted(context)}")
