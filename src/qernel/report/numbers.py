@@ -26,6 +26,6 @@ def fixed(value: float, decimals: int, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", MINUS)
 
 
-def with_error(value: float, error: float, decimals: int, sign: bool = False) -> str:
+def html_with_error(value: float, error: float, decimals: int, sign: bool = False) -> str:
     """HTML of a number and its standard error, the latter subdued."""
     return f'{fixed(value, decimals, sign)}<span class="error"> ± {fixed(error, decimals)}</span>'

@@ -21,7 +21,7 @@ from qernel.report.sweep_data import (
     point_at,
     swept,
 )
-from qernel.report.sweep_table import sweep_table
+from qernel.report.sweep_table import html_sweep_table
 from qernel.report.sweep_words import extent, findings, leaves_range, origin, setting
 from qernel.report.transition_section import transition_figure
 from qernel.transition.evidence import may_show_transition, weigh
@@ -40,7 +40,7 @@ def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folde
         yield html.paragraph(f"{len(swept(data))} parameters vary: energies are in the table alone.")
     if "density" in data:
         yield _densities(data, name, config, folder)
-    yield from sweep_table(data, name, folder, flags)
+    yield from html_sweep_table(data, name, folder, flags)
     yield html.paragraph(f"{setting(data)}. {origin(data)}.", "note")
 
 

@@ -8,7 +8,7 @@ from qernel.dataset import component_names
 from qernel.report import html
 from qernel.report.checks import Flag
 from qernel.report.drawing import Index
-from qernel.report.numbers import decimals_for, decimals_of, fixed, with_error
+from qernel.report.numbers import decimals_for, decimals_of, fixed, html_with_error
 from qernel.report.publish import Data, Folder, publish_data
 from qernel.report.style import symbol, unit
 from qernel.report.sweep_data import (
@@ -26,7 +26,7 @@ _SPELLED = {"moire": "moiré", "coulomb": "Coulomb"}
 Flags = Mapping[Index, Sequence[Flag]]
 
 
-def sweep_table(data: xarray.Dataset, name: str, folder: Folder, flags: Flags) -> Iterator[str]:
+def html_sweep_table(data: xarray.Dataset, name: str, folder: Folder, flags: Flags) -> Iterator[str]:
     """HTML of the table and its note. All rows go into a CSV file, extremes alone onto the page
     where several parameters vary."""
     every = indices(data)
@@ -77,7 +77,7 @@ def _cells(data: xarray.Dataset, index: Index) -> list[str]:
     def measured(name):
         error = f"{name}_error"
         digits = decimals_for(data[error].values.ravel().tolist())
-        return with_error(float(point[name]), float(point[error]), digits)
+        return html_with_error(float(point[name]), float(point[error]), digits)
 
     cells = [fixed(float(point[name]), decimals_of(data[name].values.tolist())) for name in swept(data)]
     cells.append(measured("energy"))

@@ -8,7 +8,7 @@ from qernel.config import Config
 from qernel.report import figures, html
 from qernel.report.header import parameters
 from qernel.report.history import Curve, Last, LateFit, last_means, late_fit, training_curves
-from qernel.report.numbers import decimals_for, fixed, with_error
+from qernel.report.numbers import decimals_for, fixed, html_with_error
 from qernel.report.publish import Data, Folder, publish_figure
 from qernel.report.style import symbol, unit
 
@@ -126,7 +126,7 @@ def _last_cells(each: Last, every: Sequence[Last]) -> list[str]:
     digits = decimals_for(last.error for last in every)
     return [
         *(fixed(value, 4) for value in each.context.tolist()),
-        with_error(each.energy, each.error, digits),
+        html_with_error(each.energy, each.error, digits),
         fixed(each.spread, 2),
         fixed(each.acceptance, 2),
     ]
