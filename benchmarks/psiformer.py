@@ -3,9 +3,9 @@
 Trains both at depth 1, eps 5 with the same optimizer (SPRING), walkers and schedule: PsiFormer as published
 (preset `six-psiformer`), which may be given more steps; PsiFormer with QERNEL's Bloch-seeded orbitals, moiré
 features and Jastrow factor; QERNEL with as many parameters, and with about a seventh. Prints the energy above
-the exact one of the ground state, averaged over 20 steps at a noise of some 0.02 meV per electron; how many
-times fewer steps and seconds each takes than the published PsiFormer to where that ends, and how many times
-fewer to where its local-energy spread ends; and how many times fewer steps than the public program.
+the exact one of the ground state, averaged over steps (of twenty the noise is 0.02 meV per electron); how
+many times fewer steps and seconds each takes than the published PsiFormer to where that ends, and how many
+times fewer to where its local-energy spread ends; and how many times fewer steps than the public program.
 """
 
 import argparse
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--walkers", type=int, default=256)
     parser.add_argument("--norm-bound", type=float, default=1e-4, help="what the bound on a step falls to")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--window", type=int, default=WINDOW, help="steps that energies are averaged over")
     parser.add_argument("--out", type=Path, help="what it has already is not run again")
     arguments = parser.parse_args()
     if arguments.baseline_steps is None:
@@ -61,7 +62,7 @@ def main() -> None:
         about,
         lambda name, seed: run(name, seed, arguments),
     )
-    print_table(rows, exact)
+    print_table(rows, exact, arguments.window)
 
 
 def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
@@ -83,7 +84,7 @@ def run(name: str, seed: int, arguments: argparse.Namespace) -> dict:
     return {"parameters": parameters, "energy": energy, "spread": spread, "seconds": median}
 
 
-def print_table(rows: list[dict], exact: float) -> None:
+def print_table(rows: list[dict], exact: float, window: int) -> None:
     """Excess over the exact energy, and how many times fewer steps and seconds to the baseline's last one."""
     lengths = sorted({len(row["energy"]) for row in rows})
     marks = [lengths[0] // 8, lengths[0] // 4, lengths[0] // 2, *lengths]
@@ -94,16 +95,17 @@ def print_table(rows: list[dict], exact: float) -> None:
     for name in dict.fromkeys(row["variant"] for row in rows if row["seed"] in baseline):
         here = [row for row in rows if row["variant"] == name and row["seed"] in baseline]
         excess = [
-            [smooth(row)[mark - 1] - exact for row in here if len(row["energy"]) >= mark] for mark in marks
+            [smooth(row, window)[mark - 1] - exact for row in here if len(row["energy"]) >= mark]
+            for mark in marks
         ]
-        factors = [fewer(row, baseline[row["seed"]], "energy") for row in here]
+        factors = [fewer(row, baseline[row["seed"]], window, "energy") for row in here]
         recorded = [row for row in here if "spread" in row and "spread" in baseline[row["seed"]]]
-        by_spread = [fewer(row, baseline[row["seed"]], "spread") for row in recorded]
+        by_spread = [fewer(row, baseline[row["seed"]], window, "spread") for row in recorded]
         faster = [
             factor * baseline[row["seed"]]["seconds"] / row["seconds"]
             for factor, row in zip(factors, here, strict=True)
         ]
-        public = [PUBLIC[0] / first_below(row, PUBLIC[1]) for row in here]
+        public = [PUBLIC[0] / first_below(row, PUBLIC[1], window) for row in here]
         cells = [mean_and_error(each) if each else "" for each in excess]
         cells += [
             " ".join(f"{factor:.1f}" if factor else "never" for factor in each)
@@ -113,22 +115,23 @@ def print_table(rows: list[dict], exact: float) -> None:
     Console(width=150).print(table)
 
 
-def fewer(row: dict, baseline: dict, quantity: str) -> float:
+def fewer(row: dict, baseline: dict, window: int, quantity: str) -> float:
     """How many times fewer steps than the baseline a run takes to where that ends; 0 if it never is there."""
-    return len(baseline["energy"]) / first_below(row, smooth(baseline, quantity)[-1], quantity)
+    end = smooth(baseline, window, quantity)[-1]
+    return len(baseline["energy"]) / first_below(row, end, window, quantity)
 
 
-def smooth(row: dict, quantity: str = "energy") -> np.ndarray:
-    """Mean of the steps up to each, twenty of them."""
+def smooth(row: dict, window: int = WINDOW, quantity: str = "energy") -> np.ndarray:
+    """Mean over so many steps, up to each."""
     sums = np.cumsum([0.0, *row[quantity]])
     last = np.arange(1, len(sums))
-    first = np.maximum(last - WINDOW, 0)
+    first = np.maximum(last - window, 0)
     return (sums[last] - sums[first]) / (last - first)
 
 
-def first_below(row: dict, value: float, quantity: str = "energy") -> float:
+def first_below(row: dict, value: float, window: int = WINDOW, quantity: str = "energy") -> float:
     """The number of steps after which the mean energy, or spread, is as low; infinite if it never is."""
-    below = np.flatnonzero(smooth(row, quantity) <= value)
+    below = np.flatnonzero(smooth(row, window, quantity) <= value)
     return float(below[0] + 1) if len(below) else math.inf
 
 
