@@ -1,9 +1,9 @@
 """What do the experts do along a sweep?
 
-Reads the newest sweep of each run and prints, layer by layer, how many of the routed experts an electron uses
-(the exponential of the entropy of its weights) at the first, middle and last context, and by how much the
-weights change: over the whole sweep, and from one context to the next. Of several runs at the same contexts
-also by how much their weights differ at most.
+Reads the newest sweep over one parameter of each run and prints, layer by layer, how many of the routed
+experts an electron uses (the exponential of the entropy of its weights) at the first, middle and last
+context, and by how much the weights change: over the whole sweep, and from one context to the next. Of
+several runs at the same contexts also by how much their weights differ at most.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from environment import save
 from rich.console import Console
 from rich.table import Table
 
-from qernel.runs import Run
+from qernel.workflows import read_sweep
 
 
 def main() -> None:
@@ -23,11 +23,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="runs of QERNEL, swept over one parameter")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    sweeps = {
-        path.name: xarray.load_dataset(Run(path).sweep_files()[-1], engine="scipy") for path in arguments.runs
-    }
-    rows = [{"run": name} | along(data) for name, data in sweeps.items()]
-    first, *others = (data["expert_weight"].values for data in sweeps.values())
+    sweeps = [read_sweep(path) for path in arguments.runs]
+    rows = [{"run": path.name} | along(data) for path, data in zip(arguments.runs, sweeps, strict=True)]
+    first, *others = (data["expert_weight"].values for data in sweeps)
     apart = [float(np.abs(each - first).max()) for each in others]
     print_table(rows)
     for row, each in zip(rows[1:], apart, strict=True):
@@ -40,7 +38,8 @@ def along(data: xarray.Dataset) -> dict:
     (parameter,) = (str(dim) for dim in data["energy"].dims)
     weight, used = data["expert_weight"].values, data["experts_used"]
     return {
-        parameter: data[parameter].values.tolist(),
+        "parameter": parameter,
+        "contexts": data[parameter].values.tolist(),
         "experts_used": used.values.round(4).tolist(),
         "error": float(data["experts_used_error"].max()),
         "change": float(np.abs(weight[-1] - weight[0]).max()),
@@ -52,12 +51,11 @@ def print_table(rows: list[dict]) -> None:
     columns = ("context", "experts used, by layer", "weights change by", "in one step by")
     table = Table("run", *columns, box=None)
     for row in rows:
-        parameter = list(row)[1]
-        last = len(row[parameter]) - 1
+        last = len(row["contexts"]) - 1
         for index in (0, last // 2, last):
             used = ", ".join(f"{each:.2f}" for each in row["experts_used"][index])
             changes = (f"{row['change']:.3f}", f"{row['largest_step']:.4f}") if index == 0 else ("", "")
-            table.add_row(row["run"] if index == 0 else "", f"{row[parameter][index]:g}", used, *changes)
+            table.add_row(row["run"] if index == 0 else "", f"{row['contexts'][index]:g}", used, *changes)
     Console(width=130).print(table)
 
 

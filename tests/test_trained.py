@@ -9,6 +9,7 @@ import pytest
 
 import qernel
 from qernel.config import UserError
+from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.training.loop import initial_state
@@ -148,11 +149,10 @@ def test_samples_that_cannot_be_are_refused_at_once(trained):
         here.samples(Effort(start="up"))
 
 
-def test_no_overlap_of_different_systems(trained, lone, tiny, generic):
+def test_no_overlap_of_different_systems(trained, lone, tiny):
     with pytest.raises(UserError, match="same electrons, supercell and twist"):
         trained.at(moire_depth=1.0).fidelity(lone.at(moire_depth=1.0))
     config = tiny("twist_1=0.3")
-    model, hamiltonian = generic(config)
-    turned = qernel.Trained(dataclasses.replace(initial_state(config), model=model), hamiltonian, config)
+    turned = qernel.Trained(initial_state(config), make_hamiltonian(config), config)
     with pytest.raises(UserError, match="same electrons, supercell and twist"):
         trained.at(moire_depth=1.0).fidelity(turned.at(moire_depth=1.0))

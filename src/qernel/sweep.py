@@ -113,7 +113,7 @@ def samples(
     """
     hamiltonian = make_hamiltonian(config)
     measurement = _compiled(config, hamiltonian, effort, [])
-    contexts, key = np.asarray(context)[None], jax.random.fold_in(jax.random.key(effort.seed), 0)
+    contexts, key = context[None], jax.random.fold_in(jax.random.key(effort.seed), 0)
     start = _start(hamiltonian, state, contexts, effort, [], jax.random.fold_in(key, _START))
 
     def walk() -> Iterator[Float[Array, "walker electron 2"]]:

@@ -21,9 +21,8 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
     panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
     said = conclusion(evidence)
     crossed = "Dashed: where energies cross, and its error. " if evidence.crossings else ""
-    interaction = evidence.breaks.get("coulomb")
-    alone = interaction is not None and interaction.found and not evidence.transition
-    unshaded = ", but not that of the interaction energy, which no other sign shares" if alone else ""
+    lonely = ", but not that of the interaction energy, which no other sign shares"
+    unshaded = lonely if evidence.uncorroborated else ""
     return publish_figure(
         folder,
         name,

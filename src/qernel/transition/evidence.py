@@ -62,6 +62,12 @@ class Evidence(NamedTuple):
         return interaction if alone or self.agreeing else None
 
     @property
+    def uncorroborated(self) -> bool:
+        """Whether the interaction energy breaks and no other sign agrees, so that it does not count."""
+        interaction = self.breaks.get("coulomb")
+        return interaction is not None and interaction.found and self.transition is None
+
+    @property
     def agreeing(self) -> list[str]:
         """Other signs that are found where the interaction energy breaks, 95% intervals compared."""
         interaction = self.breaks.get("coulomb")
