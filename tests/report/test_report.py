@@ -17,10 +17,12 @@ from qernel.config import load_config
 from qernel.dataset import sweep_dataset
 from qernel.estimators.density import bin_centres
 from qernel.estimators.observable import Result
+from qernel.estimators.pair_correlation import PairCorrelation
+from qernel.estimators.structure_factor import StructureFactor
 from qernel.hamiltonian import make_hamiltonian
-from qernel.lattice import CELL_AREA, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
+from qernel.lattice import CELL_AREA, MOIRE_CORNERS, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
 from qernel.measurement import Effort
-from qernel.report import figures, page
+from qernel.report import figures, page, snapshots
 from qernel.report.checks import flag_sweep
 from qernel.report.density import BLUR, blurred, density_map
 from qernel.report.drawing import cell_edges
@@ -58,7 +60,8 @@ def fabricate(config, over, wrong=False):
     """A sweep's dataset with plausible numbers and electrons scattered at random."""
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     random, names = np.random.default_rng(3), list(config.contexts)
-    rows = []
+    coordinates = StructureFactor(hamiltonian).coordinates() | PairCorrelation(hamiltonian).coordinates()
+    waves, rows = coordinates["q_x"].values, []
     for index, context in enumerate(grid):
         exact = energy(context[names.index("moire_depth")])
         count = EFFORT.walkers * EFFORT.samples
@@ -73,8 +76,14 @@ def fabricate(config, over, wrong=False):
             "energy_effective_samples": 200.0,
             "energy_r_hat": 1.0 + 0.04 * random.uniform(),
             "acceptance": 0.5 + 0.02 * random.uniform(),
-            "structure_factor": random.uniform(size=4),
-            "structure_factor_error": random.uniform(size=4),
+            "structure_factor": random.uniform(0.1, 2.0, size=len(waves)),
+            "structure_factor_error": random.uniform(size=len(waves)),
+            "bragg_sqrt3": 0.5 + 0.1 * index,
+            "bragg_sqrt3_error": 0.012,
+            "bragg_moire": 1.5,
+            "bragg_moire_error": 0.02,
+            "pair_correlation": random.uniform(size=40),
+            "pair_correlation_error": 0.1 * random.uniform(size=40),
             "density": counts * BINS**2 / (count * hamiltonian.supercell.area),
             "kinetic": 20.0 + random.normal(),
             "kinetic_error": 0.31,
@@ -93,12 +102,17 @@ def fabricate(config, over, wrong=False):
         if wrong and index == STUCK:
             row["energy_r_hat"] = 1.0501
         rows.append(as_results(row))
-    return sweep_dataset(config, over, grid, rows, {}, EFFORT, step=120)
+    return sweep_dataset(config, over, grid, rows, coordinates, EFFORT, step=120)
 
 
 UNITS = {"density": "a_M^-2", "acceptance": "1"} | dict.fromkeys(
-    ["energy_autocorrelation", "energy_effective_samples", "energy_r_hat"], "1"
+    ["energy_autocorrelation", "energy_effective_samples", "energy_r_hat", "bragg_sqrt3", "bragg_moire"], "1"
 )
+DIMS = {
+    "density": ("cell_1", "cell_2"),
+    "structure_factor": ("wave",),
+    "pair_correlation": ("distance",),
+}
 
 
 def as_results(row):
@@ -109,7 +123,7 @@ def as_results(row):
             np.asarray(row[f"{name}_error"]) if f"{name}_error" in row else None,
             UNITS.get(name, "meV"),
             name,
-            {"density": ("cell_1", "cell_2"), "structure_factor": ("wave",)}.get(name, ()),
+            DIMS.get(name, ()),
         )
         for name, value in row.items()
         if not name.endswith("_error")
@@ -193,7 +207,8 @@ def reported(tmp_path_factory):
     config = run.config()
     line = fabricate(config, {"moire_depth": DEPTHS}, wrong=True)
     plane = fabricate(config, {"moire_depth": [0.5, 1.0, 1.5], "dielectric_constant": [5.0, 8.0]})
-    for data in (line, plane):
+    point = fabricate(config, {"moire_depth": [1.0]})
+    for data in (line, plane, point):
         write_sweep(data, run.sweep_directory)
     (run.sweep_directory / "damaged.nc").write_bytes(b"not netCDF")
     (run.path / "report").mkdir()
@@ -208,6 +223,7 @@ def reported(tmp_path_factory):
         outline=Outline(text),
         line=line,
         plane=plane,
+        point=point,
         before=before,
         settings=settings,
     )
@@ -226,7 +242,7 @@ def table_of(reported, first):
     """Rows of the page's table whose header begins with these columns, the header included."""
     rows = reported.outline.rows
     start = next(i for i, row in enumerate(rows) if row.cells[: len(first)] == first)
-    end = next((i for i in range(start + 1, len(rows)) if rows[i].cells[0] == "λ"), len(rows))
+    end = next((i for i in range(start + 1, len(rows)) if rows[i].cells[0] in ("λ", "energy")), len(rows))
     return rows[start:end]
 
 
@@ -248,7 +264,7 @@ def test_page_loads_nothing_from_elsewhere(reported):
         if "href" in attributes:
             assert (reported.directory / attributes["href"]).is_file()
     assert not re.search(r"https?:|url\(|@import|@font-face", reported.text)
-    assert sum(tag == "img" for tag, _ in reported.outline.tags) == 8
+    assert sum(tag == "img" for tag, _ in reported.outline.tags) == 16
 
 
 def test_text_from_files_is_escaped(reported):
@@ -354,7 +370,7 @@ def test_density_csv_integrates_to_the_filling(reported):
 
 def test_figures_lie_beside_the_page(reported):
     pngs = sorted(reported.directory.glob("*.png"))
-    assert len(pngs) == 8
+    assert len(pngs) == 16
     for png in pngs:
         assert png.read_bytes().startswith(b"\x89PNG")
         assert png.stat().st_size < 300_000
@@ -374,7 +390,7 @@ def test_damaged_sweep_is_named_and_left_out(reported):
 
 def test_captions_say_what_was_measured(reported):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", reported.text)
-    assert len(captions) == 8
+    assert len(captions) == 16
     for caption in captions:
         plain = re.sub(r"<[^>]+>", "", caption).replace("\xa0", " ")
         assert "2 electrons in 3 moiré cells" in plain
@@ -615,9 +631,9 @@ def test_heat_maps_put_each_value_over_its_parameters(reported):
 
 def test_densities_are_drawn_to_the_scale_of_their_moire_constant(reported):
     cell = reported.run.config().system.lattice()
-    chosen = figures.spread_indices((5,))
+    chosen = snapshots.spread_indices((5,))
     with figure_style():
-        figure = figures.sweep_densities(reported.line, chosen, cell, [7.0, 8.0, 8.5, 9.0, 10.0])
+        figure = snapshots.sweep_densities(reported.line, chosen, cell, [7.0, 8.0, 8.5, 9.0, 10.0])
     assert [index for (index,) in chosen] == [0, 1, 2, 3, 4]
     for axes, length in zip(figure.axes, [7.0, 8.0, 8.5, 9.0, 10.0], strict=False):
         left, right = axes.get_xlim()
@@ -627,11 +643,71 @@ def test_densities_are_drawn_to_the_scale_of_their_moire_constant(reported):
         assert area == pytest.approx(3 * CELL_AREA * length**2)
 
 
+def test_structure_factors_are_drawn_at_their_wavevectors_and_opposites(reported):
+    cell, length = reported.run.config().system.lattice(), 8.0
+    with figure_style():
+        figure = snapshots.sweep_structure(reported.line, [(1,), (4,)], cell, [length, 2 * length])
+    waves = np.stack([reported.line["q_x"].values, reported.line["q_y"].values], axis=1)
+    for axes, index, scale in zip(figure.axes, (1, 4), (length, 2 * length), strict=False):
+        (discs,) = axes.collections
+        values = reported.line["structure_factor"].values[index]
+        np.testing.assert_allclose(discs.get_offsets(), np.concatenate([waves, -waves]) / scale)
+        np.testing.assert_array_equal(discs.get_array(), np.concatenate([values, values]))
+        zone, corners, harmonics = points_of(axes)
+        assert np.linalg.norm(corners, axis=1) == pytest.approx(4 * math.pi / 3 / scale)
+        assert {tuple(k) for k in (MOIRE_CORNERS / scale).round(9)} <= {tuple(k) for k in corners.round(9)}
+        assert np.linalg.norm(np.diff(zone, axis=0), axis=1) == pytest.approx(4 * math.pi / 3 / scale)
+        assert np.linalg.norm(harmonics, axis=1) == pytest.approx(4 * math.pi / math.sqrt(3) / scale)
+
+
+def test_pair_correlations_are_drawn_against_distance(reported):
+    data = reported.line.squeeze()
+    data = data.assign(
+        pair_correlation_opposite=2 * data["pair_correlation"],
+        pair_correlation_opposite_error=data["pair_correlation_error"],
+    )
+    with figure_style():
+        equal, opposite = snapshots.sweep_pairs(data, [(0,), (3,)], [8.0, 9.0]).axes
+    for axes, name in ((equal, "pair_correlation"), (opposite, "pair_correlation_opposite")):
+        for index, length in ((0, 8.0), (3, 9.0)):
+            assert drawn(axes, length * data["distance"].values, data[name].values[index])
+
+
+def test_single_contexts_show_their_correlations(reported):
+    for name in ("density", "structure", "pairs"):
+        assert (reported.directory / f"sweep-003-{name}.png").stat().st_size > 5000
+    point = reported.point.squeeze()
+    rows = read_csv(reported.directory / "sweep-003-structure.csv")
+    assert [float(row["structure_factor"]) for row in rows] == point["structure_factor"].values.tolist()
+    lengths = [math.hypot(float(row["q_x_nm^-1"]), float(row["q_y_nm^-1"])) for row in rows]
+    assert min(lengths) == pytest.approx(4 * math.pi / 3 / 8.031)  # three cells: K is the shortest
+    rows = read_csv(reported.directory / "sweep-003-pairs.csv")
+    assert [float(row["pair_correlation"]) for row in rows] == point["pair_correlation"].values.tolist()
+    assert "S(K), a peak in the √3 × √3 crystal: 0.500(12)." in reported.text
+
+
+def test_forces_stand_beside_the_slope_of_the_energy(reported):
+    line = reported.line.squeeze()
+    force, residual = np.linspace(-10.0, -30.0, 5), np.linspace(0.1, 0.3, 5)
+    data = line.assign(
+        force_moire_depth=("moire_depth", force, {"units": "meV degree^-1"}),
+        residual_moire_depth=("moire_depth", residual, {"units": "meV degree^-1"}),
+        **{f"{kind}_moire_depth_error": ("moire_depth", np.full(5, 0.1)) for kind in ("force", "residual")},
+    )
+    with figure_style():
+        above, below = figures.sweep_forces(data, {}).axes
+    x, energies = np.array(DEPTHS), data["energy"].values
+    assert drawn(above, DEPTHS, force)
+    assert drawn(above, (x[1:] + x[:-1]) / 2, np.diff(energies) / np.diff(x))
+    assert drawn(below, DEPTHS, residual)
+    assert below.get_ylabel() == "residual\n(meV degree⁻¹)"
+
+
 def test_at_most_six_values_cover_a_sweep():
-    assert figures.spread_indices(()) == [()]
-    assert figures.spread_indices((21,)) == [(0,), (4,), (8,), (12,), (16,), (20,)]
-    assert figures.spread_indices((9, 4)) == [(0, 0), (4, 0), (8, 0), (0, 3), (4, 3), (8, 3)]
-    assert len(figures.spread_indices((5, 5, 5))) == 6
+    assert snapshots.spread_indices(()) == [()]
+    assert snapshots.spread_indices((21,)) == [(0,), (4,), (8,), (12,), (16,), (20,)]
+    assert snapshots.spread_indices((9, 4)) == [(0, 0), (4, 0), (8, 0), (0, 3), (4, 3), (8, 3)]
+    assert len(snapshots.spread_indices((5, 5, 5))) == 6
 
 
 def test_numbers_show_two_digits_of_the_smallest_error():

@@ -12,11 +12,10 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from qernel.diagram import Diagram
 from qernel.report import style
-from qernel.report.density import DensityMap
 from qernel.report.history import Curve
 from qernel.report.style import axis_label, new_figure
 from qernel.transition import Break
@@ -208,27 +207,6 @@ def draw_map(
     axes.set_ylim(limits[1])
     axes.grid(False)
     return image
-
-
-def draw_density(axes: Axes, density: DensityMap, moire_constant: float, scale: Normalize) -> None:
-    """A map in nm with the moiré lattice sites and the supercell's outline; a_M is given in nm."""
-    left, right, bottom, top = (moire_constant * edge for edge in density.extent)
-    size = 4.0 if len(density.sites) < 50 else 2.5
-    axes.imshow(
-        density.image,
-        extent=(left, right, bottom, top),
-        origin="lower",
-        norm=scale,
-        cmap=style.DENSITY_COLOURS,
-        interpolation="nearest",
-    )
-    sites, outline = moire_constant * density.sites, moire_constant * density.outline
-    axes.plot(*sites.T, "+", color=style.DIFFERENCE, markersize=size, markeredgewidth=0.2 * size)
-    axes.plot(*outline.T, color=style.EXACT, linewidth=1.0, linestyle=(0, (4, 2)))
-    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x (nm)", ylabel="y (nm)")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.grid(False)
 
 
 def cell_edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " edge"]:

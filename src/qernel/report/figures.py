@@ -1,21 +1,16 @@
 """One function per figure: data in, matplotlib Figure out. Call them inside `style.figure_style`."""
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import xarray
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from qernel.diagram import Diagram
 from qernel.hysteresis import swept_parameter
-from qernel.lattice import Supercell
 from qernel.report import style
-from qernel.report.density import density_map
 from qernel.report.drawing import (
     Index,
     Ranges,
@@ -24,7 +19,6 @@ from qernel.report.drawing import (
     draw_band,
     draw_blocks,
     draw_branches,
-    draw_density,
     draw_map,
     draw_measured,
     draw_residual,
@@ -40,7 +34,7 @@ from qernel.report.drawing import (
     stack,
 )
 from qernel.report.history import Curve, LateFit, mean_excess
-from qernel.report.style import axis_label, for_matplotlib, new_figure, symbol, with_unit
+from qernel.report.style import axis_label, new_figure
 from qernel.transition import Evidence
 
 _ENERGY = "energy per electron (meV)"
@@ -135,6 +129,36 @@ def sweep_components(
         axes.set_ylabel(f"{words}\nper electron (meV)")
         axes.set_xlabel(axis_label(str(dim)))
     key(panels[0])
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
+def sweep_forces(data: xarray.Dataset, ranges: Ranges) -> Figure:
+    """(a) <dH/dc> and the slope of the energies between contexts, (b) the Hellmann-Feynman residual."""
+    (dim,) = (str(name) for name in data["energy"].dims)
+    x, force, residual = data[dim].values, data[f"force_{dim}"], data[f"residual_{dim}"]
+    figure, panels = stack([2.2, 1.4])
+    energies, errors = data["energy"].values, data["energy_error"].values
+    apart, both = np.diff(x), np.hypot(errors[1:], errors[:-1])
+    panels[0].errorbar(
+        (x[1:] + x[:-1]) / 2,
+        np.diff(energies) / apart,
+        both / apart,
+        fmt="s",
+        fillstyle="none",
+        color=style.DIFFERENCE,
+        label="slope of the energy between contexts",
+    )
+    errors = data[f"force_{dim}_error"].values
+    panels[0].errorbar(x, force.values, errors, fmt="o", color=style.MEASURED, label="⟨∂H/∂c⟩")
+    panels[0].legend()
+    panels[0].set_ylabel(f"force per electron\n{_in_units(force)}")
+    errors = data[f"residual_{dim}_error"].values
+    panels[1].axhline(0, color=style.EXACT, linewidth=1.0)
+    panels[1].errorbar(x, residual.values, errors, fmt="o", color=style.MEASURED)
+    panels[1].set_ylabel(f"residual\n{_in_units(residual)}")
+    panels[-1].set_xlabel(axis_label(dim))
     letter_panels(panels)
     shade_outside(panels, data, ranges)
     return figure
@@ -299,51 +323,6 @@ def sweep_maps(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = 
     return figure
 
 
-def sweep_densities(
-    data: xarray.Dataset,
-    chosen: Sequence[Index],
-    supercell: Supercell,
-    moire_constants: Sequence[float],
-) -> Figure:
-    """Densities at the chosen indices on one colour scale; `moire_constants` has a_M in nm for each."""
-    dims = [str(dim) for dim in data["energy"].dims]
-    points = [data.isel(dict(zip(dims, index, strict=True))) for index in chosen]
-    maps = [density_map(point["density"].values, supercell) for point in points]
-    rows, columns = _panel_grid(chosen)
-    figure = new_figure(0.5 + 2.3 * rows, 1.7 + 2.1 * columns)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    scale = Normalize(0, max(each.image.max() for each in maps))
-    for axes in list(grid.flat)[len(maps) :]:
-        axes.remove()
-    for axes, point, each, length in zip(grid.flat, points, maps, moire_constants, strict=False):
-        draw_density(axes, each, length, scale)
-        values = ", ".join(f"{symbol(dim)} = {with_unit(dim, float(point[dim]))}" for dim in dims)
-        axes.set_title(for_matplotlib(values))
-        axes.label_outer()
-    colours = ScalarMappable(scale, style.DENSITY_COLOURS)
-    bar = figure.colorbar(colours, ax=figure.axes, label="electrons per moiré cell", aspect=25, fraction=0.05)
-    bar.ax.axhline(data.attrs["electrons"] / data.attrs["moire_cells"], color=style.DIFFERENCE)
-    return figure
-
-
-def spread_indices(shape: tuple[int, ...]) -> list[Index]:
-    """Up to six indices that cover a sweep: along one dimension, or three by two of the first two.
-
-    Further dimensions stay at their middle. The first index runs fastest.
-    """
-    wanted = (6,) if len(shape) == 1 else (3, 2, *(1 for _ in shape[2:]))
-    picks = [_evenly(size, count) for size, count in zip(shape, wanted, strict=False)]
-    return [index[::-1] for index in itertools.product(*reversed(picks))]
-
-
-def _evenly(size: int, count: int) -> list[int]:
-    if count == 1:
-        return [size // 2]
-    return np.unique(np.linspace(0, size - 1, min(size, count)).round().astype(int)).tolist()
-
-
-def _panel_grid(chosen: Sequence[Index]) -> tuple[int, int]:
-    """Rows and columns; over two parameters a column is a value of the first."""
-    distinct = len({index[:1] for index in chosen})
-    columns = 2 if distinct == 4 else min(3, distinct)
-    return math.ceil(len(chosen) / columns), columns
+def _in_units(variable: xarray.DataArray) -> str:
+    """The unit in brackets, in which a power is written as one: (meV nm⁻¹)."""
+    return f"({variable.attrs['units'].replace('^-1', '⁻¹')})"

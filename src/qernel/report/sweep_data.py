@@ -1,7 +1,7 @@
 """Access to a sweep's dataset: points, components, and columns for CSV files."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray
@@ -10,6 +10,9 @@ from qernel.estimators.density import bin_centres
 from qernel.lattice import CELL_AREA, Supercell
 from qernel.report.drawing import Index
 from qernel.report.publish import Data
+
+#: Pair correlations, by the spins of their electrons.
+PAIRS = {"pair_correlation": "equal", "pair_correlation_opposite": "opposite"}
 
 
 def swept(data: xarray.Dataset) -> list[str]:
@@ -59,11 +62,45 @@ def columns(data: xarray.Dataset, names: Sequence[str]) -> Data:
 def density_columns(data: xarray.Dataset, chosen: Sequence[Index], supercell: Supercell) -> Data:
     """Density of every bin at the chosen contexts, as counted; a row per bin."""
     centres = bin_centres(supercell.vectors, data["density"].shape[-1]).reshape(-1, 2)
+
+    def bins(point: xarray.Dataset) -> list[np.ndarray]:
+        per_cell = point["density"].values.ravel() * CELL_AREA
+        return [*(centres * moire_constant_of(point)).T, per_cell]
+
+    return _rows_at(data, chosen, ["x_nm", "y_nm", "electrons_per_moire_cell"], bins)
+
+
+def structure_columns(data: xarray.Dataset, chosen: Sequence[Index]) -> Data:
+    """S(q) at the chosen contexts; a row per wavevector, one of each pair +-q."""
+    names = ["structure_factor", "structure_factor_error"]
+
+    def waves(point: xarray.Dataset) -> list[np.ndarray]:
+        length = moire_constant_of(point)
+        return [*(point[name].values / length for name in ("q_x", "q_y")), *(point[n].values for n in names)]
+
+    return _rows_at(data, chosen, ["q_x_nm^-1", "q_y_nm^-1", *names], waves)
+
+
+def pair_columns(data: xarray.Dataset, chosen: Sequence[Index]) -> Data:
+    """g(r) at the chosen contexts; a row per distance."""
+    names = [each for name in PAIRS if name in data for each in (name, f"{name}_error")]
+
+    def distances(point: xarray.Dataset) -> list[np.ndarray]:
+        return [point["distance"].values * moire_constant_of(point), *(point[name].values for name in names)]
+
+    return _rows_at(data, chosen, ["distance_nm", *names], distances)
+
+
+def _rows_at(
+    data: xarray.Dataset,
+    chosen: Sequence[Index],
+    header: Sequence[str],
+    of: Callable[[xarray.Dataset], Sequence[np.ndarray]],
+) -> Data:
+    """At every chosen context the columns that `of` makes of it, after the swept parameters."""
     rows = []
     for index in chosen:
         point = point_at(data, index)
         context = [float(point[name]) for name in swept(data)]
-        positions = (centres * moire_constant_of(point)).tolist()
-        per_cell = (point["density"].values.ravel() * CELL_AREA).tolist()
-        rows += [[*context, *r, density] for r, density in zip(positions, per_cell, strict=True)]
-    return Data([*swept(data), "x_nm", "y_nm", "electrons_per_moire_cell"], rows)
+        rows += [[*context, *map(float, row)] for row in zip(*of(point), strict=True)]
+    return Data([*swept(data), *header], rows)

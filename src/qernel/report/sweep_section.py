@@ -6,19 +6,15 @@ import xarray
 
 from qernel.config import Config
 from qernel.dataset import component_names
-from qernel.lattice import CELL_AREA
 from qernel.report import figures, html
 from qernel.report.checks import flag_sweep
-from qernel.report.density import BLUR
 from qernel.report.drawing import Index
 from qernel.report.publish import Data, Folder, publish_figure
+from qernel.report.snapshots_section import snapshots_section
 from qernel.report.style import spoken
 from qernel.report.sweep_data import (
     columns,
-    density_columns,
     drop_single,
-    moire_constant_of,
-    point_at,
     swept,
 )
 from qernel.report.sweep_table import html_sweep_table
@@ -38,8 +34,7 @@ def sweep_section(data: xarray.Dataset, name: str, config: Config, folder: Folde
         yield _maps(data, name, config, folder, list(flags))
     elif len(swept(data)) > 2:
         yield html.paragraph(f"{len(swept(data))} parameters vary: energies are in the table alone.")
-    if "density" in data:
-        yield _densities(data, name, config, folder)
+    yield from snapshots_section(data, name, config, folder)
     yield from html_sweep_table(data, name, folder, flags)
     yield html.paragraph(f"{setting(data)}. {origin(data)}.", "note")
 
@@ -86,7 +81,8 @@ def _curves(
         figures.sweep_components(data, others, ranges, flagged),
         columns(data, variables),
     )
-
+    if f"force_{swept(data)[0]}" in data:
+        yield _forces(data, name, config, folder, closing)
     susceptibility = f"susceptibility_{swept(data)[0]}"
     told = {
         "sector_weight": "weight of each total momentum, by its integer label",
@@ -109,6 +105,21 @@ def _curves(
         )
     if "expert_weight" in data:
         yield _routing(data, name, config, folder)
+
+
+def _forces(data: xarray.Dataset, name: str, config: Config, folder: Folder, closing: str) -> str:
+    (parameter,) = swept(data)
+    slopes = [f"{kind}_{parameter}" for kind in ("force", "residual")]
+    return publish_figure(
+        folder,
+        f"{name}-forces",
+        "Hellmann-Feynman",
+        f"(a) ⟨∂H/∂c⟩ per electron, c = {spoken(parameter)}, and the energy's slope, the same for an "
+        "eigenstate. (b) By how much dE/dc is more than ⟨∂H/∂c⟩, from the covariance of the local "
+        f"energy with ∂ log ψ/∂c at each context. {closing}",
+        figures.sweep_forces(data, config.trained),
+        columns(data, [each for slope in slopes for each in (slope, f"{slope}_error")]),
+    )
 
 
 def _routing(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> str:
@@ -147,29 +158,4 @@ def _maps(data: xarray.Dataset, name: str, config: Config, folder: Folder, flagg
         f"Energies per electron, {extent(data)}. {legend}. {setting(data)}.",
         figures.sweep_maps(data, config.trained, flagged),
         columns(data, ["energy", "energy_error", "coulomb", "coulomb_error"]),
-    )
-
-
-def _densities(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> str:
-    chosen = figures.spread_indices(data["energy"].shape)
-    lengths = [moire_constant_of(point_at(data, index)) for index in chosen]
-    attrs, bins = data.attrs, data["density"].shape[-1]
-    counts = attrs["walkers_per_context"] * attrs["samples"] * attrs["electrons"] / bins**2
-    cell = f"moiré cell = {CELL_AREA * lengths[0] ** 2:.2f} nm²"
-    if len(set(lengths)) > 1:
-        cell = "the moiré cell's area, (√3/2) a_M², varies"
-    caption = (
-        "Density in electrons per moiré cell, repeated periodically; divide by the cell's area for nm⁻² "
-        f"({cell}). Dashes: supercell; crosses: moiré lattice sites; line on the colour bar: the mean, "
-        f"{attrs['electrons'] / attrs['moire_cells']:.3f}. Drawn after a Gaussian blur of {BLUR:g} a_M; the "
-        f"CSV file holds the {bins} × {bins} bins as counted, {counts:.1f} electrons each on average. "
-        f"{setting(data)}."
-    )
-    return publish_figure(
-        folder,
-        f"{name}-density",
-        "Density",
-        caption,
-        figures.sweep_densities(data, chosen, config.system.lattice(), lengths),
-        density_columns(data, chosen, config.system.lattice()),
     )
