@@ -76,7 +76,7 @@ def test_a_model_that_noise_makes_lowest_once_does_not_cross():
     "gap",
     [
         20 * (DEPTH - 0.93) * (DEPTH - 1.07),
-        np.array([0.02, -0.3, 0.15, 0.3, 0.5, 0.7, 0.9]),
+        np.array([0.04, -0.3, 0.15, 0.3, 0.5, 0.7, 0.9]),
         np.array([1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0]),
     ],
     ids=["smooth", "at the edge", "a dip"],
@@ -95,11 +95,26 @@ def test_a_kink_does_not_carry_the_crossing_past_contexts_that_are_sure(gap):
     assert DEPTH[last] <= found.value <= DEPTH[last + 1]
 
 
-@pytest.mark.parametrize("x", [np.array([0.1, 0.7]), DEPTH])
-@pytest.mark.parametrize("at", [0, -2])
-def test_energies_that_are_equal_at_a_context(x, at):
-    (found,) = crossed(x, {"a": 0 * x, "b": x[at] - x}, (0.01, 0.01))
-    assert found.value == pytest.approx(x[at], abs=1e-9)
+@pytest.mark.parametrize("at", [1, -2])
+def test_energies_that_are_equal_at_a_context(at):
+    (found,) = crossed(DEPTH, {"a": 0 * DEPTH, "b": DEPTH[at] - DEPTH}, (0.01, 0.01))
+    assert found.value == pytest.approx(DEPTH[at], abs=1e-9)
+
+
+def test_models_that_noise_cannot_tell_apart_do_not_cross():
+    random, found = np.random.default_rng(2), 0
+    for _ in range(200):
+        one, other = 0.01 * random.normal(size=(2, 7))
+        found += len(crossed(DEPTH, {"a": one, "b": other}, (0.01, 0.01)))
+    assert found < 4  # two differences of 3 standard errors each take chance
+
+
+@pytest.mark.parametrize(
+    "gap", [[0.02, 0.01, -0.01, -0.3, -0.5, -0.7, -0.9], [0, -0.1, -0.2, -0.3, -1, -2, -3]]
+)
+def test_a_model_that_is_lower_on_one_side_alone_does_not_cross(gap):
+    for order in (gap, [-each for each in gap[::-1]]):
+        assert crossed(DEPTH, {"a": 0 * DEPTH, "b": np.array(order, float)}, (0.01, 0.01)) == []
 
 
 def test_order_of_contexts_does_not_matter():

@@ -1,8 +1,9 @@
 """Where the energies of two models cross: at the zero of a smooth curve through their difference.
 
-Around a change of the lowest model the difference of the two energies is fitted by a parabola: through the
-seven nearest contexts, and as many more as it takes until the difference is beyond its noise on both sides.
-Its zero has the error of the fit,
+A change of the lowest model is a crossing where each of the two is lower beyond the noise on its side.
+Around it the difference of the two energies is fitted by a parabola: through the seven nearest contexts, and
+as many more as it takes until the difference is beyond its noise on both sides. Its zero has the error of the
+fit,
 
     sigma_x = sqrt(p(x)^T C p(x)) / |slope at x|,        p(x) = (1, x, x^2),
 
@@ -46,7 +47,8 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     """Where the lowest of several models changes along a parameter; both arrays are over (model, parameter).
 
     Where two models change places several times and what lies between is noise, they cross once, or not at
-    all if the same one is lowest in the end. Contexts without error bars are left out.
+    all if the same one is lowest in the end. Where on one side their difference is noise as far as the
+    contexts reach, they do not cross. Contexts without error bars are left out.
     """
     (parameter,) = (str(dim) for dim in energy.dims if dim != "model")
     energies, errors = (each.transpose("model", ...).values for each in (energy, error))
@@ -61,7 +63,7 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
         if before != after:
             gap, spread = energies[after] - energies[before], np.hypot(errors[before], errors[after])
             end = _end_of_change(lowest, gap / spread, begin)
-            if lowest[end] == after:
+            if lowest[end] == after and _is_sure(gap / spread, begin, end):
                 zero = _zero(x, gap, spread, begin, end)
                 found.append(Crossing(str(names[before]), str(names[after]), *zero))
         begin = end
@@ -82,11 +84,17 @@ def _end_of_change(lowest: list[int], gap: Points, begin: int) -> int:
     return end
 
 
+def _is_sure(gap: Points, begin: int, end: int) -> bool:
+    """Whether the nearest gaps that are no noise, in units of the error, are positive before and negative
+    after."""
+    before, after = (side[np.abs(side) > _SIGMAS] for side in (gap[: begin + 1], gap[end:]))
+    return bool(len(before) and len(after) and before[-1] > 0 > after[0])
+
+
 def _zero(x: Points, gap: Points, error: Points, begin: int, end: int) -> tuple[float, float]:
     """Value and error of where a gap that is positive up to `begin` and negative from `end` on is zero."""
     sure = np.abs(gap) > _SIGMAS * error
-    left = x[: begin + 1][sure[: begin + 1]].max(initial=x[0])
-    right = x[end:][sure[end:]].min(initial=x[-1])
+    left, right = x[: begin + 1][sure[: begin + 1]].max(), x[end:][sure[end:]].min()
     for least in _NEAREST:
         where = _around(x, sure, (x[begin] + x[end]) / 2, least)
         for zero in _fit(x[where], gap[where], error[where]):

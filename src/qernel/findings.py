@@ -42,8 +42,8 @@ def diagram_table(diagram: Diagram) -> Table:
     for at, evidence in diagram.cuts:
         found, row = evidence.breaks.get("coulomb"), ("no jump or kink", "")
         if found and found.found:
-            alone = ", alone" if evidence.uncorroborated else ""
-            row = (f"{found.kind} {_size(found)}{alone}", _interval(found.within_68))
+            why = ", of one momentum" if evidence.switching else ", alone" if evidence.discounted else ""
+            row = (f"{found.kind} {_size(found)}{why}", _interval(found.within_68))
         crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
         ends = dict.fromkeys(str(sector.label) for sector in evidence.sectors or ())
         table.add_row(f"{at:.4g}", *row, crossed, " to ".join(ends))
@@ -74,7 +74,12 @@ def conclusion(evidence: Evidence) -> str:
     unit = "meV per electron" if interaction.kind == "jump" else f"meV per unit of {parameter}"
     size = f"a {interaction.kind} ({_size(interaction)} {unit})"
     where = f"at {parameter} {_interval(interaction.within_68)}, 95%: {_interval(interaction.within_95)}"
-    if evidence.uncorroborated:
+    if evidence.switching:
+        return (
+            f"no transition found: the interaction energy has {size} {where}, where one model gives way to"
+            " another of the same momentum, as two approximations of one state do"
+        )
+    if evidence.discounted:
         chance = f"chance {interaction.p_value:.1%}"
         also = f"; elsewhere {_signs(name for name, _ in evidence.others)}" if evidence.others else ""
         return f"no transition found: the interaction energy alone has {size} {where} ({chance}){also}"

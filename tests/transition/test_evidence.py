@@ -102,7 +102,7 @@ def test_a_jump_of_the_interaction_energy_alone_is_none(tmp_path):
     assert shaded == [0, 1]
     with figure_style():
         captions = [transition_figure(data, each, "figure", Folder(tmp_path)) for each in (evidence, agreed)]
-    assert ["which no other sign shares" in caption for caption in captions] == [True, False]
+    assert ["which does not count" in caption for caption in captions] == [True, False]
 
 
 def test_each_of_several_crossings_counts():
@@ -121,10 +121,36 @@ def test_signs_that_the_interaction_energy_does_not_share_are_named():
     assert conclusion(evidence).endswith(ends)
 
 
-def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
+def liquid_and_crystal():
+    """Two smooth sweeps of other momenta that cross at 1.12, with other interaction energies."""
     sweeps = {"liquid": make_sweep(None, shift=0.0), "crystal": make_sweep(None, shift=0.0, seed=1)}
     sweeps["crystal"]["energy"] = sweeps["crystal"]["energy"] + 2 * (1.12 - DEPTH)
     sweeps["crystal"]["coulomb"] = sweeps["crystal"]["coulomb"] - 1.0
+    sweeps["crystal"]["sector_weight"] = 1 - sweeps["crystal"]["sector_weight"]
+    return sweeps
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.4, 0.6, 1.0])
+def test_models_of_one_momentum_that_give_way_to_each_other_are_no_transition(shared):
+    sweeps = liquid_and_crystal()
+    first = np.full(len(DEPTH), shared)
+    sweeps["crystal"]["sector_weight"][:] = np.stack([first, 1 - first], axis=1)
+    lowest, crossed = lowest_of(sweeps)
+    evidence = weigh(lowest, crossed)
+    assert evidence.breaks["coulomb"].found
+    assert len(crossed) == 1
+    if shared < 0.5:
+        assert (evidence.switches, evidence.crossings) == ([], crossed)
+        assert evidence.transition is not None
+    else:
+        assert (evidence.switches, evidence.crossings) == ([(DEPTH[8], DEPTH[9])], [])
+        assert evidence.transition is None
+        assert evidence.place is None
+        assert conclusion(evidence).endswith("same momentum, as two approximations of one state do")
+
+
+def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
+    sweeps = liquid_and_crystal()
     lowest, crossed = lowest_of(sweeps)
     assert lowest["model"].values.tolist() == ["liquid"] * 9 + ["crystal"] * 8
     np.testing.assert_array_equal(lowest["coulomb"][9:], sweeps["crystal"]["coulomb"][9:])

@@ -203,7 +203,7 @@ def sweep_state(data: xarray.Dataset, ranges: Ranges) -> Figure:
 def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
     """Whatever may jump, bend or peak at a transition, with the branches and places of those that do.
 
-    The place of the interaction energy's is left out where it does not count, see `Evidence.uncorroborated`.
+    The place of the interaction energy's is left out where it does not count, see `Evidence.discounted`.
     """
     x, parameter = data[evidence.parameter].values, evidence.parameter
     figure, panels = stack([2.4] + [1.4] * (len(evidence.breaks) - 1 + (evidence.peak is not None)))
@@ -211,7 +211,7 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
         axes.errorbar(x, data[name].values, data[f"{name}_error"].values, fmt="o", color=style.MEASURED)
         if found.found:
             draw_branches(axes, x, found)
-            if name != "coulomb" or not evidence.uncorroborated:
+            if name != "coulomb" or not evidence.discounted:
                 shade_interval(axes, found.within_68)
         axes.set_ylabel(_SIGNS.get(name, "slope of the\nenergy (meV)"))
     if evidence.peak:

@@ -21,8 +21,7 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
     panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
     said = conclusion(evidence)
     crossed = "Dashed: where energies cross, and its error. " if evidence.crossings else ""
-    lonely = ", but not that of the interaction energy, which no other sign shares"
-    unshaded = lonely if evidence.uncorroborated else ""
+    unshaded = ", but not that of the interaction energy, which does not count" if evidence.discounted else ""
     return publish_figure(
         folder,
         name,

@@ -5,6 +5,9 @@ Other signs of the same transition are judged by themselves, and one of them has
 which by Hellmann and Feynman jumps where two states cross; the order parameter S(K); the fidelity
 susceptibility, which peaks; and, with models of several sectors, where their energies cross. The total
 momentum at either end stands beside them.
+
+Where one of several models gives way to another of the same momentum, they may be two approximations of one
+state, and all that was measured jumps by how different these are: what breaks there is no transition.
 """
 
 from collections.abc import Sequence
@@ -20,6 +23,7 @@ from qernel.transition.decision import Break, Interval, locate
 from qernel.transition.peak import Peak, locate_peak
 
 LEAST_POINTS = 7
+_SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
 
 #: Variables of a sweep that may jump or bend, {} the swept parameter.
 BREAKING = ("coulomb", "force_{}", "bragg_sqrt3")
@@ -50,22 +54,34 @@ class Evidence(NamedTuple):
     breaks: dict[str, Break]  # by variable, the interaction energy first; none without error bars
     peak: Peak | None  # of the fidelity susceptibility
     sectors: tuple[Sector, Sector] | None  # at the lowest and at the highest value of the parameter
-    crossings: list[Crossing]
+    crossings: list[Crossing]  # of models of different momenta
+    switches: list[Interval]  # contexts between which the lowest model changes and its momentum does not
 
     @property
     def transition(self) -> Break | None:
-        """The break of the interaction energy, if there is one and another sign (of those judged) agrees."""
+        """The break of the interaction energy, if there is one and another sign (of those judged) agrees.
+
+        None where models of one momentum give way to each other.
+        """
         interaction = self.breaks.get("coulomb")
-        if interaction is None or not interaction.found:
+        if interaction is None or not interaction.found or self.switching:
             return None
         alone = len(self.breaks) == 1 and self.peak is None and not self.crossings
         return interaction if alone or self.agreeing else None
 
     @property
-    def uncorroborated(self) -> bool:
-        """Whether the interaction energy breaks and no other sign agrees, so that it does not count."""
+    def discounted(self) -> bool:
+        """Whether the interaction energy breaks and that does not count: it is alone, or `switching`."""
         interaction = self.breaks.get("coulomb")
         return interaction is not None and interaction.found and self.transition is None
+
+    @property
+    def switching(self) -> bool:
+        """Whether the interaction energy breaks where one model gives way to another of the same momentum."""
+        interaction = self.breaks.get("coulomb")
+        return interaction is not None and any(
+            _overlap(interaction.within_95, each) for each in self.switches
+        )
 
     @property
     def agreeing(self) -> list[str]:
@@ -73,8 +89,8 @@ class Evidence(NamedTuple):
         interaction = self.breaks.get("coulomb")
         if interaction is None:
             return []
-        low, high = interaction.within_95
-        return list(dict.fromkeys(name for name, (start, end) in self.others if start <= high and low <= end))
+        within = interaction.within_95
+        return list(dict.fromkeys(name for name, each in self.others if _overlap(within, each)))
 
     @property
     def others(self) -> list[tuple[str, Interval]]:
@@ -113,7 +129,7 @@ def may_show_transition(data: xarray.Dataset, parameters: int = 1) -> bool:
 def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int = 0) -> Evidence:
     """Evidence of a sweep that `may_show_transition`, or of the envelope of several with their crossings."""
     (parameter,) = (str(dim) for dim in data["energy"].dims)
-    x, breaks = data[parameter].values, {}
+    x, breaks, switches = data[parameter].values, {}, _switches(data)
     for variable in (name.format(parameter) for name in BREAKING):
         here, values, errors = _measured(data, variable)
         if len(here) >= LEAST_POINTS:
@@ -132,7 +148,8 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
         breaks,
         peak,
         (_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
-        list(crossed),
+        [each for each in crossed if not any(_overlap((each.value,) * 2, switch) for switch in switches)],
+        switches,
     )
 
 
@@ -168,6 +185,22 @@ def _measured(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray, 
     x, values, errors = (column.values.astype(float) for column in columns)
     known = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
     return x[known], values[known], errors[known]
+
+
+def _switches(data: xarray.Dataset) -> list[Interval]:
+    """Neighbouring contexts of an envelope with different models and, for the most part, the same momenta."""
+    if "model" not in data.coords or "sector_weight" not in data:
+        return []
+    (parameter,) = (str(dim) for dim in data["energy"].dims)
+    x, models = data[parameter].values.tolist(), data["model"].values
+    weights = data["sector_weight"].transpose(parameter, "sector").values
+    shared = np.minimum(weights[1:], weights[:-1]).sum(axis=1)
+    changes = np.flatnonzero((models[1:] != models[:-1]) & (shared > _SHARED))
+    return [(x[i], x[i + 1]) for i in changes.tolist()]
+
+
+def _overlap(one: Interval, other: Interval) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _sector(data: xarray.Dataset, index: int) -> Sector:
