@@ -15,7 +15,7 @@ from environment import save
 from rich.console import Console
 from rich.table import Table
 
-from qernel.workflows import read_sweep
+from qernel.sweep_files import read_sweep
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The command line: what works, and what it says to mistakes."""
 
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,8 @@ from qernel.runs import Run
 from qernel.shipped import shipped_models
 from qernel.training.checkpoint import checkpoints, load_checkpoint
 from qernel.training.loop import initial_state, train
+from qernel.verification.check import Check
+from qernel.verify import verify_run
 
 
 def contents(directory: Path):
@@ -57,6 +60,17 @@ MISTAKES = {
     "command": (["trian"], ["trian"]),
     "option": (["train", "pair", "--minuets", "3"], ["--minuets"]),
     "minutes": (["train", "pair", "--minutes", "ten"], ["ten"]),
+    "no time": (["train", "pair", "--minutes", "nan"], ["--minutes is a number"]),
+    "no memory": (["plan", "pair", "--memory", "nan"], ["--memory is a number of GiB above 0"]),
+    "no steps": (["finetune", "six-K", "--at", "moire_depth=1", "--steps", "0"], ["--steps", "not 0"]),
+    "seed": (["train", "pair", "training.seed=99999999999999999999"], ["training.seed", "less than"]),
+    "model": (
+        ["sweep", "six-over-dept"],
+        ["not a run, nor a shipped model", "did you mean 'six-over-depth'?"],
+    ),
+    "out": (["train", "pair", "--out", "/proc/self/cmdline"], ["/proc/self/cmdline is a file"]),
+    "no file": (["transition", "nowhere.nc", "--out", "."], ["nowhere.nc does not exist"]),
+    "resampling": (["transition", "nowhere.nc", "--out", ".", "--seed", "-1"], ["the resampling", "not -1"]),
     "processes": (["train", "pair", "--processes", "2"], ["cannot join", "--coordinator HOST:PORT"]),
 }
 
@@ -76,7 +90,9 @@ def test_mistake_is_one_line_and_writes_nothing(mistake, capsys, tmp_path, monke
     [
         (["--over", "moire_depth"], "name=start:stop:count"),
         (["--over", "moire_depth=0.5:1.5"], "name=start:stop:count"),
-        (["--over", "moire_depth=0.5:1.5:0"], "name=start:stop:count"),
+        (["--over", "moire_depth=0.5:1.5:0"], "the count, last, has to be 1 or more"),
+        (["--refine", "-1"], "--refine is a number of rounds, not -1"),
+        (["--over", "moire_depth=1", "--seed", "-1"], "the seed of a sweep has to be from 0 to"),
         (["--over", "moire_depth=deep"], "moire_depth=deep"),
         (["--over", "twist_1=0.1"], "cannot sweep over twist_1: the contexts of this model are moire_depth"),
         (["--over", "moire_depth=1", "--samples", "1"], "samples >= 2"),
@@ -103,6 +119,30 @@ def test_checkpoint_of_another_program(capsys, trained_run, tiny_file, tmp_path)
         save_file({"weight": np.zeros(3)}, checkpoint)
     error = fails(capsys, path, "train", tiny_file, "--out", path)
     assert "is not a qernel checkpoint" in error
+
+
+def test_a_directory_that_cannot_be_written_is_said_before_anything_is_measured(
+    capsys, copied_run, monkeypatch
+):
+    monkeypatch.setattr("qernel.workflows.sweep", lambda *_, **__: pytest.fail("measured"))
+    (copied_run / "sweeps").write_text("in the way")
+    error = fails(capsys, copied_run, "sweep", copied_run, "--over", "moire_depth=1")
+    assert f"cannot write to {copied_run}/sweeps" in error
+    for command in (
+        ["compare", "six-K", "--over", "moire_depth=1"],
+        ["hysteresis", "--over", "moire_depth=1"],
+    ):
+        error = fails(
+            capsys, copied_run, command[0], copied_run, *command[1:], "--out", copied_run / "config.toml"
+        )
+        assert f"cannot write to {copied_run}/config.toml" in error
+
+
+def test_a_copied_model_is_not_trained_on_as_its_preset(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["show", "six-over-depth"])
+    error = fails(capsys, tmp_path, "train", "six-over-depth")
+    assert "runs/six-over-depth is a copy of the shipped model six-over-depth: choose another --out" in error
 
 
 def test_stopped_run_is_finished_by_the_same_command(trained_run, tiny):
@@ -238,20 +278,66 @@ def test_models_are_listed_and_each_has_a_card(capsys):
         assert "Licence: Apache-2.0" in card
 
 
-def test_verify_a_run_exits_with_its_verdict(capsys, monkeypatch, trained_run):
+@pytest.fixture
+def copied_run(trained_run, tmp_path):
+    """A trained run that may be written to."""
+    return Path(shutil.copytree(trained_run.path, tmp_path / "copied"))
+
+
+def test_verify_a_run(capsys, monkeypatch, copied_run):
     monkeypatch.setattr("qernel.verify._EFFORT", Effort(walkers=8, equilibration=2, samples=8))
-    path = Path(trained_run.path)
-    try:
+    path = copied_run
+    with contextlib.suppress(SystemExit):  # so few samples may miss R-hat
         main(["verify", str(path)])
-        code = 0
-    except SystemExit as exit:
-        code = exit.code
     checks = json.loads((path / "verification.json").read_text())["checks"]
-    assert code == (0 if all(check["passed"] for check in checks) else 1)
     assert {"antisymmetry", "period"} <= {check["quantity"].split(":")[0] for check in checks}
     assert all(check["passed"] for check in checks if "antisymmetry" in check["quantity"])
     assert "Verification" in (path / "report/index.html").read_text()
     assert f"of {len(checks)} comparisons passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_verify_exits_with_its_verdict(capsys, monkeypatch, copied_run, wrong):
+    checks = [Check("g", "fine", "1", 1.0, 1.0), Check("g", "perhaps", "1", 1.0, 1.0 + wrong)]
+    monkeypatch.setattr("qernel.verify.check_trained", lambda *_, **__: iter(checks))
+    with pytest.raises(SystemExit) if wrong else contextlib.nullcontext() as stop:
+        main(["verify", str(copied_run)])
+    assert not wrong or stop.value.code == 1
+    assert f"{2 - wrong} of 2 comparisons passed" in capsys.readouterr().out
+    page = (copied_run / "report/index.html").read_text()
+    assert ("1 FAILED" in page) is wrong
+    (copied_run / "verification.json").write_text('{"checks": [{"group": "older"}]}')
+    main(["report", str(copied_run)])
+    page = (copied_run / "report/index.html").read_text()
+    assert "verification.json is damaged, or of another version: left out." in page
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_program_is_verified_in_the_first_model_s_run(monkeypatch, tmp_path, trained_run, quick):
+    def checks(families, out, console, *, quick):
+        shutil.copytree(trained_run.path, out / families[0].models[0].name)
+        yield Check("g", "fine", "1", 1.0, 1.0)
+
+    monkeypatch.setattr("qernel.verify._checks", checks)
+    main(["verify", "--out", str(tmp_path), *(["--quick"] if quick else [])])
+    (written,) = tmp_path.glob("*/verification.json")
+    assert len(json.loads(written.read_text())["checks"]) == 1
+    assert (written.parent / "report/index.html").is_file()
+
+
+def test_verify_of_a_run_takes_no_options_of_the_program(capsys, trained_run):
+    for option in (["--quick"], ["--out", "elsewhere"]):
+        assert "without" in fails(capsys, trained_run.path, "verify", trained_run.path, *option)
+
+
+def test_a_run_at_one_context_is_verified_there_once(monkeypatch, tiny, tmp_path):
+    config, seen = tiny("training.within.moire_depth=[1.1,1.1]"), []
+    run = Run(tmp_path / "run")
+    run.begin(config)
+    run.save(initial_state(config))
+    monkeypatch.setattr("qernel.verify.check_trained", lambda *given, **_: seen.append(given[2]) or iter(()))
+    verify_run(run, seen.append)
+    np.testing.assert_array_equal(seen[0], [[1.1]])
 
 
 def test_a_run_at_fixed_parameters_is_swept_and_reported(tiny_file, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The lower envelope of several models, and where they cross."""
 
+import json
 import os
 import signal
 
@@ -9,12 +10,14 @@ import xarray
 
 from qernel.cli import main
 from qernel.comparison import compare, envelope, momentum
-from qernel.config import UserError
+from qernel.config import UserError, parse_config
 from qernel.dataset import load_sweep
 from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.sweep import sweep
-from qernel.workflows import compare_runs
+from qernel.sweep_files import system_but_size, system_of
+from qernel.training.loop import initial_state
+from qernel.workflows import compare_runs, sweep_from_all_starts
 
 
 def sweep_of(energy, error, weight=None):
@@ -45,6 +48,14 @@ def test_the_lowest_is_taken_at_every_context_with_its_error():
 def test_sweeps_of_other_contexts_are_refused():
     with pytest.raises(ValueError, match=r"align|join"):
         compare({"a": sweep_of([0.0, 1.0], 0.1), "b": sweep_of([0.0, 1.0, 2.0], 0.1)})
+
+
+def test_a_context_that_no_model_has_an_energy_at_is_nobodys():
+    nothing = [0.0, np.nan, 2.0]
+    data = envelope({"a": sweep_of(nothing, 0.1), "b": sweep_of([0.5, np.nan, 1.5], 0.2)})
+    np.testing.assert_array_equal(data["energy"], [0.0, np.nan, 1.5])
+    with pytest.raises(UserError, match="not at the same contexts"):
+        envelope({"a": sweep_of([0.0, 1.0], 0.1), "b": sweep_of([0.0, 1.0, 2.0], 0.1)})
 
 
 def test_models_with_other_numbers_of_experts_have_an_envelope():
@@ -138,6 +149,46 @@ def test_models_of_different_parts_of_a_range_need_a_common_place(tiny, tmp_path
     over, effort = {"moire_depth": [0.7]}, Effort(walkers=4, samples=4)
     with pytest.raises(UserError, match=r"dielectric_constant = 10, .*whole at 5"):
         compare_runs([whole, part], over, effort, lambda share: None)
+
+
+def test_a_system_may_be_written_in_two_ways(tiny, tmp_path):
+    effort, over = Effort(walkers=4, samples=4), {"moire_depth": [0.7]}
+    named = [Run(tmp_path / "cells"), Run(tmp_path / "matrix"), Run(tmp_path / "other")]
+    matrix = str(tiny().system.lattice().matrix).replace("(", "[").replace(")", "]")
+    for run, supercell in zip(named, (None, matrix, "[[3,0],[0,1]]"), strict=True):
+        config = tiny() if supercell is None else parse_config(with_supercell(tiny(), supercell))
+        run.begin(config)
+        run.save(initial_state(config))
+    assert named[0].config().system != named[1].config().system
+    sweeps = compare_runs(named[:2], over, effort, lambda share: None)
+    assert len({system_of(data) for data in sweeps.values()}) == 1
+    assert len({system_but_size(data) for data in sweeps.values()}) == 1
+    with pytest.raises(UserError, match=r"system\.supercell"):
+        compare_runs([named[0], named[2]], over, effort, lambda share: None)
+
+
+def with_supercell(config, matrix):
+    """Its tree with a supercell in place of the number of cells, and the filling spelled out."""
+    tree = config.model_dump(exclude_none=True)
+    system = {name: value for name, value in tree["system"].items() if name not in ("cells", "filling")}
+    return tree | {"system": system | {"supercell": json.loads(matrix)}}
+
+
+def test_models_are_read_once_though_training_goes_on(runs, monkeypatch):
+    read = []
+
+    def state(run):
+        read.append(run.path.name)
+        return resume(run)[0]
+
+    resume = Run.resume
+    monkeypatch.setattr(Run, "state", state)
+    over, effort = {"moire_depth": np.linspace(0.6, 1.3, 8).tolist()}, Effort(walkers=4, samples=4)
+    compare_runs([Run(runs / "one"), Run(runs / "two")], over, effort, lambda share: None, refine=1)
+    assert read == ["one", "two"]
+    read.clear()
+    sweep_from_all_starts(Run(runs / "one"), over, effort, lambda share: None)
+    assert read == ["one"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Measurements of eigenstates that are known exactly, and what a measurement promises."""
 
 import dataclasses
+import itertools
 
 import equinox as eqx
 import jax
@@ -109,6 +110,19 @@ def test_reproducible_from_the_key(repeatedly):
         for name in ("energy", "momentum_distribution"):
             np.testing.assert_array_equal(a.results[name].value, b.results[name].value)
             assert np.all(a.results[name].value != c.results[name].value)
+
+
+def test_local_energies_are_checked_once_for_every_compiled_function(tiny, generic, monkeypatch):
+    checked = []
+    monkeypatch.setattr("qernel.measurement.is_trusted", lambda: False)
+    monkeypatch.setattr("qernel.measurement.check_local_energies", lambda model, *_: checked.append(model))
+    hamiltonian = make_hamiltonian(tiny())
+    measurement = Measurement(hamiltonian, SHORT._replace(observables=()), jnp.float64, microbatch=8)
+    models = [generic(tiny(*more))[0] for more in ((), ("experts=1",))]
+    for model, contexts in itertools.product(models, (1, 1, 2)):
+        points = np.linspace(0.7, 1.6, contexts)[:, None]
+        measurement(model, walkers_of(hamiltonian, contexts), points, jax.random.key(1))
+    assert checked == [models[0], models[0], models[1], models[1]]
 
 
 def test_a_context_does_not_know_of_the_others(repeatedly):

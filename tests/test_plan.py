@@ -8,7 +8,16 @@ from qernel.batching import walker_mesh
 from qernel.cli import main
 from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize.solve import MOST_ITERATIONS
-from qernel.plan import Plan, _seconds_of_passes, advice, device_memory, plans, preferred, step_memory
+from qernel.plan import (
+    Plan,
+    _seconds_of_batches,
+    _seconds_of_passes,
+    advice,
+    device_memory,
+    plans,
+    preferred,
+    step_memory,
+)
 from qernel.training.loop import initial_state
 from qernel.wavefunction import count_parameters, wavefunction_shapes
 
@@ -58,6 +67,17 @@ def test_scores_computed_anew_are_counted_for_every_use(tiny, monkeypatch):
         config = tiny(f"keep_scores={keep}", "walkers=8", "stages=[{steps=1}]")
         seconds.append(_seconds_of_passes(config, initial_state(config), walker_mesh(8)))
     assert seconds == [1 + 1, 1 + MOST_ITERATIONS + 2]  # local energies, and the uses of scores
+
+
+def test_microbatches_are_timed_as_large_as_they_are(tiny, monkeypatch):
+    # Twelve walkers of a context in microbatches of at most eight: two of six, and 32 / 6 are timed at once.
+    sizes = []
+    monkeypatch.setattr(plan, "_fastest", lambda call: 1.0)
+    monkeypatch.setattr(plan, "_halves", lambda config: sizes.append(config.training) or (None, None))
+    found = _seconds_of_batches(tiny("walkers=48", "microbatch=8", "stages=[{steps=1,contexts=4}]"))
+    (timed,) = sizes
+    assert (timed.microbatch, timed.walkers) == (6, 5 * 6)
+    assert found == pytest.approx(3 * 8 / 5)
 
 
 def test_what_does_not_fit_is_not_timed(tiny):

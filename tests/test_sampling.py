@@ -145,6 +145,24 @@ def test_moves_tell_log_psi_where_walkers_end(couplings):
     np.testing.assert_allclose(log_abs[0], expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("value", [-jnp.inf, jnp.nan])
+def test_walkers_leave_places_where_psi_vanishes(couplings, value):
+    class Hollow(Product):
+        def __call__(self, electrons, couplings):
+            log_abs, phase = super().__call__(electrons, couplings)
+            inside = jnp.linalg.norm(electrons[0] - electrons[1]) < 1e-3
+            return LogPsi(jnp.where(inside, value * electrons[0, 0], log_abs), phase)
+
+    walkers = start(walkers=8)
+    stuck = eqx.tree_at(
+        lambda w: w.electrons, walkers, walkers.electrons.at[0, 3, 1].set(walkers.electrons[0, 3, 0])
+    )
+    here = jax.tree.map(lambda x: x[:1], couplings)
+    moved, log_abs, _ = langevin(Hollow(), stuck, here, jax.random.key(3), 3, CELL, walker_mesh(8), 8)
+    assert np.all(np.isfinite(log_abs))
+    assert np.all(np.linalg.norm(moved.electrons[0, :, 0] - moved.electrons[0, :, 1], axis=-1) > 1e-3)
+
+
 def test_contexts_are_independent_chains(move):
     walkers = start(contexts=2, walkers=8)
     together, _ = move(walkers, jax.random.key(1))

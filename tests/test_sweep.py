@@ -11,9 +11,10 @@ from qernel.cli import main
 from qernel.config import UserError
 from qernel.estimators.observable import Result
 from qernel.measurement import Effort, Measured, Measurement, StopMeasuring
+from qernel.report.sweep_words import origin, setting
 from qernel.sweep import _to_precision, context_grid, sweep
+from qernel.sweep_files import write_sweep
 from qernel.training.loop import initial_state
-from qernel.workflows import write_sweep
 
 TWO = ("contexts.moire_depth=[0.5,2.0]", "contexts.twist_1=[-0.5,0.5]")
 
@@ -219,6 +220,20 @@ def test_a_sweep_that_is_stopped_has_whole_rows_as_without_the_stop(tiny):
         np.testing.assert_array_equal(part[name], whole[name].sel(moire_depth=[0.6, 0.8]))
 
 
+def test_a_sweep_that_is_stopped_says_so(tiny):
+    config, effort = tiny(), Effort(walkers=4, samples=12)
+    over = {"moire_depth": np.linspace(0.6, 1.9, 10).tolist()}
+    whole = sweep(config, initial_state(config), over, effort)
+    part = sweep(config, initial_state(config), over, effort, progress=stop_at(0.6))
+    assert "stopped" not in whole.attrs
+    assert part.attrs["stopped"] == "stopped early, after 5 of 10 contexts"
+    assert origin(part).endswith("; stopped early, after 5 of 10 contexts")
+    assert "4 walkers × 12 samples" in setting(part)
+    late = sweep(config, initial_state(config), over, effort, progress=stop_at(0.995))
+    assert late.attrs["stopped"] == "stopped early, after 10 of 10 contexts"
+    assert f"4 walkers × {int(late['samples'].min())} to 12 samples" in setting(late)
+
+
 def test_a_sweep_that_is_stopped_keeps_samples_if_they_are_enough(polarized):
     effort = Effort(walkers=8, equilibration=0, samples=20, observables=("energy",), start="down")
     over = {"moire_depth": [0.7, 1.2, 1.6]}
@@ -283,6 +298,12 @@ def test_a_stop_in_a_later_round_keeps_the_longer_measurement_before(polarized):
 def test_a_seed_that_no_file_could_hold_is_an_error_before_anything_is_measured(tiny, seed):
     with pytest.raises(UserError, match="has to be from 0 to 2147483647"):
         sweep(tiny(), initial_state(tiny()), {"moire_depth": [1.0]}, Effort(seed=seed))
+
+
+@pytest.mark.parametrize("effort", [Effort(walkers=1), Effort(samples=0), Effort(target_error=0.0)])
+def test_an_effort_that_measures_nothing_is_an_error(tiny, effort):
+    with pytest.raises(UserError, match=r"needs walkers >= 2|above 0 meV"):
+        sweep(tiny(), initial_state(tiny()), {"moire_depth": [1.0]}, effort)
 
 
 def test_no_values_are_an_error(tiny):

@@ -51,6 +51,18 @@ def test_is_differentiable_in_electrons_and_context(trained):
         assert abs(float(slope)) > 1e-6
 
 
+@pytest.mark.parametrize("shape", [(4, 2), (2, 4, 4, 2), (1, 2)])
+def test_other_numbers_of_electrons_are_rejected(trained, shape):
+    electrons = jnp.zeros(shape)
+    with pytest.raises(UserError, match=r"positions have to be \(\.\.\., 3, 2\), not "):
+        trained(electrons, moire_depth=1.0)
+
+
+def test_several_contexts_at_once_are_rejected(trained):
+    with pytest.raises(UserError, match="one number for each parameter"):
+        trained(trained.walkers, moire_depth=jnp.array([1.0, 2.0]))
+
+
 @pytest.mark.parametrize("context", [{}, {"depth": 1.0}, {"moire_depth": 1.0, "twist_1": 0.0}])
 def test_wrong_contexts_are_rejected(trained, context):
     with pytest.raises(UserError, match="needs the contexts \\(moire_depth\\)"):

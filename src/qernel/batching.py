@@ -74,8 +74,7 @@ def microbatches(walkers: Any, most: int) -> tuple[Any, Callable]:
     context is repeated. One flat loop over them writes each result once.
     """
     contexts, share = jax.tree.leaves(walkers)[0].shape[:2]
-    chunks = -(-share // most)
-    size = -(-share // chunks)
+    chunks, size = even_chunks(share, most)
 
     def split(x):
         if chunks * size > share:
@@ -86,6 +85,17 @@ def microbatches(walkers: Any, most: int) -> tuple[Any, Callable]:
         return x.reshape(contexts, chunks * size, *x.shape[2:])[:, :share]
 
     return jax.tree.map(split, walkers), lambda results: jax.tree.map(join, results)
+
+
+def even_chunks(share: int, most: int) -> tuple[int, int]:
+    """How many microbatches of at most `most` a share of walkers takes, and their size."""
+    chunks = -(-share // most)
+    return chunks, -(-share // chunks)
+
+
+def sum_over_devices(tree: Any) -> Any:
+    """The sum of what devices have, inside `over_devices`."""
+    return jax.lax.psum(tree, _AXIS)
 
 
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:

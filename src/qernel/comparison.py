@@ -7,6 +7,7 @@ is a transition of the first order.
 
 from collections.abc import Mapping
 
+import numpy as np
 import xarray
 
 from qernel.config import UserError
@@ -23,7 +24,7 @@ def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     data = xarray.concat(
         [each[shared] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
     ).assign_coords(model=list(sweeps))
-    index = data["energy"].argmin("model")
+    index = data["energy"].fillna(np.inf).argmin("model")
     data["lowest"] = data["model"][index].drop_vars("model")
     data["lowest"].attrs = {"long_name": "name of the model of lowest energy"}
     for name in shared:
@@ -44,13 +45,13 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     Raises UserError where sweeps are not at the same contexts.
     """
     try:
-        index = compare(sweeps)["energy"].argmin("model")
+        index = compare(sweeps)["energy"].fillna(np.inf).argmin("model")
         first, *others = sweeps.values()
         common = [n for n in first if all(n in each and each[n].sizes == first[n].sizes for each in others)]
         stacked = xarray.concat(
             [each[common] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
         )
-    except ValueError:
+    except xarray.AlignmentError:
         raise UserError(
             f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such"
         ) from None

@@ -91,6 +91,11 @@ class SystemConfig(_Section):
         """The supercell."""
         return Supercell(self.supercell) if self.supercell else supercell_of(self.cells or 1)
 
+    def physical(self) -> dict[str, Any]:
+        """All that the Hamiltonian depends on, in one way of several that it can be written in."""
+        fields = self.model_dump(exclude={"cells", "filling"})
+        return fields | {"supercell": self.lattice().matrix}
+
     def check_value(self, name: str, value: float) -> None:
         """Raises ValueError where a parameter of this system cannot have the value."""
         try:
@@ -203,7 +208,7 @@ class Stage(_Section):
 class TrainingConfig(_Section):
     """Sampling and schedule."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     start: str | None = Field(
         default=None,
         description="run or shipped model to start from instead of random weights",

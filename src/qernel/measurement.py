@@ -5,7 +5,7 @@ between the last block and the one before by more than three standard errors, or
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -47,9 +47,20 @@ class StopMeasuring(Exception):
     """What `progress` raises to end a measurement early: with the samples so far, if they are enough."""
 
 
+LARGEST_SEED = 2**31 - 1  # that a sweep's file can hold
 DRIFT = 3.0  # standard errors by which potential energies may differ between two blocks
 _BLOCKS = 10
 _ENOUGH = 10  # samples of a measurement that was ended early
+
+
+def check_effort(effort: Effort) -> None:
+    """Raises UserError where nothing could be measured by it."""
+    if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
+        raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
+    if effort.target_error is not None and not effort.target_error > 0:
+        raise UserError("the target error has to be above 0 meV per electron")
+    if not 0 <= effort.seed <= LARGEST_SEED:
+        raise UserError(f"the seed of a sweep has to be from 0 to {LARGEST_SEED}")
 
 
 class Measured(NamedTuple):
@@ -70,8 +81,8 @@ class Measurement:
         mesh = walker_mesh(effort.walkers)
         self._sample = make_sampling(hamiltonian, mesh, effort.moves, dtype, microbatch)
         self._observe = eqx.filter_jit(self._make_observe(mesh))
-        self._checked: set[int] = set()  # numbers of contexts: each has compiled functions of its own
-        self._potential = eqx.filter_jit(self._potential_energies)
+        self._checked: set[Hashable] = set()  # each has compiled functions of its own
+        self._potential = eqx.filter_jit(self._make_potential(mesh))
 
     def longer(self, samples: int) -> "Measurement":
         """The same compiled functions, for so many samples without equilibration."""
@@ -103,7 +114,7 @@ class Measurement:
             walkers = latest
             acceptances.append(gather(acceptance))
             sampled = gather(self._observe(model, walkers.electrons, points, now))
-            if len(contexts) not in self._checked and not is_trusted():
+            if not is_trusted() and _shapes(model, points) not in self._checked:
                 self._check(model, points, gather(walkers.electrons), sampled["energy"])
             self._take(sums, sampled)
             try:
@@ -173,10 +184,18 @@ class Measurement:
             walkers = Walkers(moved.electrons, walkers.width)
             yield walkers, acceptance, now
 
-    def _potential_energies(self, electrons, contexts) -> Float[Array, "context walker term"]:
-        couplings = couplings_of(self.hamiltonian, contexts, self._dtype)
-        energies = jax.vmap(jax.vmap(self.hamiltonian.potential, (0, None)))(electrons, couplings)
-        return energies.astype(jnp.float64)
+    def _make_potential(self, mesh) -> Callable:
+        """(electrons, contexts) -> potential energies (context, walker, term)."""
+        hamiltonian, dtype = self.hamiltonian, self._dtype
+
+        def one(_, electrons, couplings):
+            return hamiltonian.potential(electrons, couplings).astype(jnp.float64)
+
+        def potential(electrons, contexts):
+            batched = over_walkers(one, mesh, self._microbatch)
+            return batched((), electrons, couplings_of(hamiltonian, contexts, dtype))
+
+        return potential
 
     def _make_observe(self, mesh) -> Callable:
         """(model, electrons, contexts, key) -> {observable: {quantity: (context, walker, ...)}}."""
@@ -201,7 +220,7 @@ class Measurement:
     ) -> None:
         energies = sampled["energy"] + 1j * sampled["imaginary"]
         check_local_energies(model, self.hamiltonian, points, electrons, energies)
-        self._checked.add(len(points))
+        self._checked.add(_shapes(model, points))
 
     def _take(self, sums, sampled) -> None:
         for c, each in enumerate(sums):
@@ -215,6 +234,12 @@ class Measurement:
         for name, observable in self.observables.items():
             found |= observable.results(sums[name], couplings)
         return found
+
+
+def _shapes(model: Wavefunction, points: Array) -> Hashable:
+    """What a compiled function of a model and contexts is for."""
+    leaves, structure = jax.tree.flatten(eqx.filter(model, eqx.is_array))
+    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves), len(points)
 
 
 def _about_walkers(acceptance: float, drift: float, thrown_away: int, samples: int) -> dict[str, Result]:

@@ -1,10 +1,17 @@
 """Files NAME-NNN.SUFFIX, numbered as they are written: none is ever overwritten, the last is the newest."""
 
+import tempfile
 from pathlib import Path
+
+from qernel.config import UserError
 
 
 def new_file(directory: Path, name: str, suffix: str) -> Path:
-    """A new file NAME-NNN.SUFFIX, empty, numbered after all there are in the directory, which is made."""
+    """A new file NAME-NNN.SUFFIX, empty, numbered after all there are in the directory, which is made.
+
+    Raises UserError where it cannot be.
+    """
+    check_writable(directory)
     directory.mkdir(parents=True, exist_ok=True)
     number = max(map(_number, directory.glob(f"{name}-*{suffix}")), default=0)
     while True:
@@ -15,6 +22,16 @@ def new_file(directory: Path, name: str, suffix: str) -> Path:
         except FileExistsError:  # another process was faster
             continue
         return path
+
+
+def check_writable(directory: Path) -> None:
+    """Raises UserError where no file could be written to a directory, or where it would be made."""
+    there = next(each for each in (directory, *directory.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {directory}: {error.strerror}") from None
 
 
 def oldest_first(directory: Path, suffix: str) -> list[Path]:

@@ -6,7 +6,6 @@ grow in proportion to the walkers: with random scores of all of them.
 """
 
 import functools
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from rich.table import Table
 
-from qernel.batching import BY_WALKER, place, walker_mesh
+from qernel.batching import BY_WALKER, even_chunks, place, walker_mesh
 from qernel.config import Config, Stage, UserError
 from qernel.estimators.local_energy import local_energies
 from qernel.hamiltonian import make_hamiltonian
@@ -53,7 +52,7 @@ def plans(config: Config, limit: int | None) -> Iterator[Plan]:
     The longest stage of the training counts.
     """
     config = _longest_stage(config)
-    most = config.training.walkers // config.training.stages[0].contexts
+    most, _ = _share(config)
     own = min(config.training.microbatch, most)
     update: float | None = None
     for size in sorted({max(own // _FACTOR, 1), own, min(own * _FACTOR, most)}):
@@ -135,14 +134,12 @@ def device_memory() -> int | None:
 
 def _seconds_of_batches(config: Config) -> float:
     """Seconds of the part of a step that grows with the number of microbatches, all of them."""
-    training = config.training
-    contexts = training.stages[0].contexts
-    share = training.walkers // contexts
-    devices = len(walker_mesh(share).devices)
-    batches = contexts * math.ceil(share / devices / training.microbatch)
-    few = min(batches, max(_TIMED_WALKERS // (training.microbatch * devices), 1))
-    walkers = max(few * training.microbatch * devices, 4)
-    part = _with_training(config, walkers=walkers, stages=(Stage(steps=1),))
+    training, (share, devices) = config.training, _share(config)
+    chunks, size = even_chunks(share, training.microbatch)
+    batches = training.stages[0].contexts * chunks
+    few = min(batches, max(_TIMED_WALKERS // (size * devices), 1))
+    walkers = max(few * size * devices, 4)
+    part = _with_training(config, walkers=walkers, microbatch=size, stages=(Stage(steps=1),))
     state = initial_state(part)
     sample, optimize = _halves(part)
     key, acceptance = jax.random.key(0), jnp.zeros(1, training.precision)
@@ -208,6 +205,13 @@ def _seconds_of_update(config: Config) -> float:
     scores = place(jax.tree.unflatten(structure, made), walker_mesh(shape[1]), BY_WALKER)
     residual = jax.random.normal(jax.random.key(2), (*shape, 2), dtype)
     return _fastest(functools.partial(update, parameters, scores, residual))
+
+
+def _share(config: Config) -> tuple[int, int]:
+    """Walkers of a context of the first stage on a device, and the number of devices."""
+    walkers = config.training.walkers // config.training.stages[0].contexts
+    devices = len(walker_mesh(walkers).devices)
+    return walkers // devices, devices
 
 
 def _halves(config: Config) -> tuple[Callable, Callable]:

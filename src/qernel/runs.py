@@ -22,7 +22,7 @@ import numpy as np
 
 from qernel.batching import gather
 from qernel.config import Config, UserError, load_config
-from qernel.numbering import oldest_first
+from qernel.numbering import check_writable, oldest_first
 from qernel.processes import by_first, is_first, same_everywhere
 from qernel.training.checkpoint import checkpoints, load_latest, newest_step, save_checkpoint
 from qernel.training.contexts import stages_until
@@ -96,12 +96,14 @@ class Run:
         self._make_directory()
         if self.exists():
             self._check_continues(config)
-        _write_atomically(self.config_file, config.to_toml())
+        write_atomically(self.config_file, config.to_toml())
 
     def _make_directory(self) -> None:
         empty = self.path.is_dir() and all(entry.name == _LOCK for entry in self.path.iterdir())
         if self.path.exists() and not (self.exists() or empty):
-            raise UserError(f"{self.path} is not empty and not a run: choose another --out")
+            what = "not empty and not a run" if self.path.is_dir() else "a file"
+            raise UserError(f"{self.path} is {what}: choose another --out")
+        check_writable(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -184,7 +186,7 @@ class Run:
         """Drop recorded steps beyond the state that training resumes from."""
         if self.metrics_file.is_file():
             kept = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
-            _write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))
+            write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))
 
     def _check_continues(self, config: Config) -> None:
         old, new = self.config().model_dump(), config.model_dump()
@@ -214,7 +216,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: tuple[str, ..
     return found
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is whole at every moment: the former one, or this."""
     temporary = path.with_suffix(path.suffix + ".partial")
     with open(temporary, "w") as file:
         file.write(text)

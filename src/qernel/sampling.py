@@ -108,6 +108,7 @@ def langevin(
         log_abs = jax.value_and_grad(lambda r: model(r, couplings).log_abs)
 
         def drift(velocity):
+            velocity = jnp.nan_to_num(velocity, nan=0.0, posinf=0.0, neginf=0.0)  # where psi vanishes
             speed = jnp.linalg.norm(velocity, axis=-1, keepdims=True)
             return velocity / jnp.maximum(1 / width, speed)
 
@@ -120,7 +121,7 @@ def langevin(
             # The way back is the same step in reverse, also where it crosses the cell's border.
             back = -step / width - drift(there)
             ratio = 2 * (proposed - value) + 0.5 * (jnp.sum(noise**2) - jnp.sum(back**2))
-            accept = jnp.log(uniform) < ratio
+            accept = (jnp.log(uniform) < ratio) | ~jnp.isfinite(value)  # never to stay where psi vanishes
             new = (proposal, proposed, there)
             return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, state), accept
 

@@ -1,5 +1,6 @@
 """Trained models that come with the package."""
 
+import difflib
 import os
 import shutil
 from importlib.resources import files
@@ -22,8 +23,15 @@ def shipped_model(name: str) -> Run:
 
 
 def find_run(path: str | Path) -> Run:
-    """The run at `path`, or the shipped model of this name, to read from."""
+    """The run at `path`, or the shipped model of this name, to read from.
+
+    Raises UserError where there is nothing at all.
+    """
     run = Run(path)
+    if not run.path.exists() and str(path) not in shipped_models():
+        similar = difflib.get_close_matches(str(path), shipped_models(), n=1)
+        hint = f"; did you mean '{similar[0]}'?" if similar else ": `qernel models` lists these"
+        raise UserError(f"{path} is not a run, nor a shipped model{hint}")
     return shipped_model(str(path)) if not run.exists() and str(path) in shipped_models() else run
 
 

@@ -22,7 +22,16 @@ from qernel.config import Config, UserError, suggestion
 from qernel.dataset import sweep_dataset
 from qernel.estimators.observable import Result
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
-from qernel.measurement import DRIFT, Effort, Measured, Measurement, Progress, StopMeasuring
+from qernel.measurement import (
+    DRIFT,
+    LARGEST_SEED,
+    Effort,
+    Measured,
+    Measurement,
+    Progress,
+    StopMeasuring,
+    check_effort,
+)
 from qernel.reference.two_electrons import exact_pair, has_exact_pair
 from qernel.sampling import Walkers, crystal_walkers, initial_walkers
 from qernel.training.step import TrainingState
@@ -38,7 +47,6 @@ STARTS = {
 
 _GROUP = 8  # contexts measured together
 _START, _AGAIN = 10**6, 10**7  # name the streams of random numbers of starts and of longer measurements
-_LARGEST_SEED = 2**31 - 1  # that the sweep's file can hold
 _MOST, _ATTEMPTS = 400, 4  # times as many samples and measurements, at most, for a precision asked for
 
 
@@ -87,10 +95,11 @@ def sweep(
 
     Where `progress` raises StopMeasuring, the sweep is of the contexts measured until then, of several
     parameters those with all values of all but the first; raises it where there are none. Raises UserError
-    for contexts, a seed or a start of walkers that cannot be.
+    for contexts or an effort that cannot be.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     measurement = _compiled(config, hamiltonian, effort, list(over))
+    asked = len(grid)
     grid, measured = _measure_once(measurement, state, grid, effort, progress)
     if effort.target_error is not None:
         measured = _measure_to_precision(measurement, state, grid, measured, effort, progress)
@@ -101,15 +110,18 @@ def sweep(
     coordinates = {}
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
-    return sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
+    data = sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
+    if len(grid) < asked or any(int(row["samples"].value) < effort.samples for row in rows):
+        data.attrs["stopped"] = f"stopped early, after {len(grid)} of {asked} contexts"
+    return data
 
 
 def samples(
     config: Config, state: TrainingState, context: Float[np.ndarray, " parameter"], effort: Effort = Effort()
 ) -> Iterator[Float[Array, "walker electron 2"]]:
-    """Walkers of |psi|^2 at one context: those that `sweep` with this effort sees there, sample by sample.
+    """Walkers of |psi|^2 at one context, sample by sample: those that a `sweep` of it alone sees.
 
-    Warns of walkers that still drift. Raises UserError for a seed or a start of walkers that cannot be.
+    Warns of walkers that still drift. Raises UserError for an effort that cannot be.
     """
     hamiltonian = make_hamiltonian(config)
     measurement = _compiled(config, hamiltonian, effort, [])
@@ -129,7 +141,7 @@ def samples(
 
 def following(seed: int, number: int) -> int:
     """The seed of the sweep that comes `number` after another, in a series."""
-    return (seed + number) % (_LARGEST_SEED + 1)
+    return (seed + number) % (LARGEST_SEED + 1)
 
 
 def _measure_once(
@@ -230,9 +242,8 @@ def _lacking(found: Measured, effort: Effort, samples: int) -> int:
 
 
 def _compiled(config: Config, hamiltonian: Hamiltonian, effort: Effort, swept: Sequence[str]) -> Measurement:
-    """What measures with this effort; raises UserError for a seed or a start of walkers that cannot be."""
-    if not 0 <= effort.seed <= _LARGEST_SEED:
-        raise UserError(f"the seed of a sweep has to be from 0 to {_LARGEST_SEED}")
+    """What measures with this effort; raises UserError for one that cannot be, in any part."""
+    check_effort(effort)
     _check_start(effort.start, hamiltonian, swept)
     training = config.training
     same = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code

@@ -10,7 +10,7 @@ from qernel.numbers import with_error
 
 
 def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
-    """Energies with errors in meV per electron, and their distance from exact ones where known."""
+    """Energies with errors in meV per electron, and their distance from exact ones, or else their spread."""
     swept = [str(name) for name in data["energy"].dims]
     exact = "exact_energy" in data
     names = ["energy", *component_names(data)]
@@ -18,7 +18,7 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
     table = Table(
         title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False
     )  # 80 columns with exact energies
-    for name in (*swept, *names, *(["exact", "excess"] if exact else []), "R-hat"):
+    for name in (*swept, *names, *(["exact", "excess"] if exact else ["spread"]), "R-hat"):
         table.add_column(name.replace("moire_", ""), justify="right", no_wrap=True)
     for index in np.ndindex(data["energy"].shape):
         point = data.isel(dict(zip(swept, index, strict=True)))
@@ -28,6 +28,8 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
         if exact:
             excess = values["energy"] - values["exact_energy"]
             cells += [f"{values['exact_energy']:.3f}", with_error(excess, values["energy_error"])]
+        else:
+            cells.append(f"{values['spread']:.2f}" if "spread" in values else "")
         table.add_row(*cells, f"{values['energy_r_hat']:.3f}")
     return table
 

@@ -30,14 +30,17 @@ class Trained(eqx.Module):
     hamiltonian: Hamiltonian
     config: Config = eqx.field(static=True)
 
-    def __call__(
-        self, electrons: Float[Array, "*batch electron 2"], **context: float | Float[Array, ""]
-    ) -> LogPsi:
+    def __call__(self, electrons: Float[Array, "*batch electron 2"], **context: float | Array) -> LogPsi:
         """log|psi| and phase of any batch of configurations at one context, e.g. moire_depth=1.2.
 
+        A context is one number for each parameter.
         Differentiable in the electrons and in the context. Raises UserError if a context is missing or
-        not one of the model's.
+        not one of the model's, or electrons are not as many as the model's.
         """
+        if jnp.shape(electrons)[-2:] != (self.hamiltonian.electrons, 2):
+            raise UserError(
+                f"positions have to be (..., {self.hamiltonian.electrons}, 2), not {jnp.shape(electrons)}"
+            )
         dtype = jnp.dtype(self.config.training.precision)
         couplings = self.hamiltonian.family.couplings(self._point(context))
         couplings = jax.tree.map(lambda x: x.astype(dtype), couplings)
@@ -71,12 +74,14 @@ class Trained(eqx.Module):
                 raise UserError(str(error)) from None
         return AtContext(self, context)
 
-    def _point(self, context: Mapping[str, float | Float[Array, ""]]) -> Float[Array, " parameter"]:
+    def _point(self, context: Mapping[str, float | Array]) -> Float[Array, " parameter"]:
         """The context in the family's order."""
         names = self.hamiltonian.family.names
         if set(context) != set(names):
             raise UserError(f"this model needs the contexts ({', '.join(names)}), got {sorted(context)}")
         vector = [jnp.asarray(context[name], jnp.float64) for name in names]
+        if any(each.ndim for each in vector):
+            raise UserError("a context is one number for each parameter: use jax.vmap, or sweep, for several")
         return jnp.stack(vector) if vector else jnp.zeros((0,), jnp.float64)
 
 

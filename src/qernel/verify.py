@@ -5,7 +5,7 @@ symmetries, and negative controls must show nothing. Every comparison is a row; 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from qernel.config import load_config
 from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
-from qernel.runs import VERIFICATION, Run
+from qernel.runs import VERIFICATION, Run, write_atomically
 from qernel.shipped import shipped_model
 from qernel.verification.check import Check
 from qernel.verification.controls import check_no_jump
@@ -33,22 +33,25 @@ def verify(out: Path, console: Console, report: Callable[[Check], None], *, quic
 
     Models that are not shipped are trained below `out`; those already there are used.
     """
-    pair = Run(out / "pair")
+    families = _QUICK if quick else _FULL
+    first = next(model for model in families[0].models if isinstance(model, _Trained))
     checks = []
-    for check in _checks(out, console, quick=quick):
+    for check in _checks(families, out, console, quick=quick):
         report(check)
         checks.append(check)
-    write_checks(pair, checks)
-    return pair
+    run = Run(out / first.name)
+    write_checks(run, checks)
+    return run
 
 
-def verify_run(run: Run, report: Callable[[Check], None], *, points: int = 3) -> None:
+def verify_run(run: Run, report: Callable[[Check], None]) -> None:
     """Compare a run with exact energies, where there are some, and with itself, over its contexts."""
     config = run.config()
     state = run.state()
     ranges = list(config.trained.values())
-    shares = (np.arange(points) + 0.5) / points if ranges else np.zeros(1)
-    contexts = np.array([[low + share * (high - low) for low, high in ranges] for share in shares])
+    shares = (np.arange(_POINTS) + 0.5) / _POINTS if ranges else np.zeros(1)
+    points = np.array([[low + share * (high - low) for low, high in ranges] for share in shares])
+    contexts = np.unique(points, axis=0)  # one where `training.within` leaves one
     exact = exact_energies_at(make_hamiltonian(config), contexts, _DETERMINANTS)
     checks = []
     candidate = Candidate(run.path.name, config, state)
@@ -59,15 +62,16 @@ def verify_run(run: Run, report: Callable[[Check], None], *, points: int = 3) ->
 
 
 def write_checks(run: Run, checks: list[Check]) -> None:
-    """Write verification.json beside the run's configuration."""
+    """Write verification.json beside the run's configuration, in place of an earlier one."""
     content = {
         "program": f"qernel {qernel.__version__}, jax {jax.__version__}",
         "checks": [check.as_dict() for check in checks],
     }
-    (run.path / VERIFICATION).write_text(json.dumps(content, indent=1))
+    write_atomically(run.path / VERIFICATION, json.dumps(content, indent=1))
 
 
 _EFFORT = Effort(walkers=128, samples=60)
+_POINTS = 3  # of a run's contexts
 _DETERMINANTS = 20_000  # of exact diagonalization: some 0.01 meV per electron
 
 
@@ -127,10 +131,10 @@ _FULL = (
 )
 
 
-def _checks(out: Path, console: Console, *, quick: bool) -> Iterator[Check]:
+def _checks(families: Sequence[_Family], out: Path, console: Console, *, quick: bool) -> Iterator[Check]:
     yield from check_hamiltonian(quick=quick)
     yield from check_no_jump()
-    for family in _QUICK if quick else _FULL:
+    for family in families:
         candidates = [_candidate(model, out, console) for model in family.models]
         config = candidates[0].config
         contexts = np.array([[value] for value in family.contexts]) if config.contexts else np.zeros((1, 0))

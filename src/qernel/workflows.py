@@ -1,11 +1,9 @@
 """What the commands do: train a run, measure a sweep, look for a transition."""
 
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -14,24 +12,25 @@ import xarray
 from qernel.batching import walker_mesh
 from qernel.comparison import lowest_of
 from qernel.config import Config, UserError
-from qernel.dataset import load_dataset
 from qernel.diagram import Diagram, phase_diagram
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hysteresis import by_start
 from qernel.measurement import Effort, Progress, StopMeasuring
-from qernel.numbering import new_file
+from qernel.numbering import check_writable
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
 from qernel.refinement import refined
 from qernel.runs import Run
 from qernel.shipped import find_run
+from qernel.stopping import StopSignals
 from qernel.sweep import context_grid, following, sweep
+from qernel.sweep_files import read_sweep, system_of, write_sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.checkpoint import newest_step
 from qernel.training.loop import TrainingStopped, initial_state, train
 from qernel.training.step import TrainingState
 from qernel.training.transfer import describe, transfer
-from qernel.transition.evidence import LEAST_POINTS, Evidence, may_show_transition, weigh
+from qernel.transition.evidence import Evidence, weigh
 
 
 def train_run(config: Config, run: Run, view: TrainingView, minutes: float | None = None) -> bool:
@@ -65,7 +64,7 @@ def _train(config: Config, run: Run, view: TrainingView, minutes: float | None) 
         return True
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     began = saved_at = time.monotonic()
-    with _StopSignals() as stop, view, ScalarLog(run.path) as scalars:
+    with StopSignals() as stop, view, ScalarLog(run.path) as scalars:
         try:
             for latest, metrics in train(config, state):
                 state, now = latest, time.monotonic()
@@ -110,12 +109,24 @@ def sweep_run(
     Returns the dataset and the file, None where another process has written it. `refine` is the number of
     rounds of more contexts where a transition is.
     """
-    (written,) = _measure({run.path.name: run}, over, effort, progress, refine).values()
+    (written,) = _measure({run.path.name: _frozen(run)}, over, effort, progress, refine).values()
     return written
 
 
+class _Frozen(NamedTuple):
+    """A run as it was when it was read: it may be training on."""
+
+    run: Run
+    config: Config
+    state: TrainingState
+
+
+def _frozen(run: Run) -> _Frozen:
+    return _Frozen(run, run.config(), run.state())
+
+
 def _measure(
-    runs: Mapping[str, Run],
+    runs: Mapping[str, _Frozen],
     over: Mapping[str, Sequence[float]],
     effort: Effort,
     progress: Progress,
@@ -127,23 +138,24 @@ def _measure(
     what was measured until then written.
     """
     written: dict[str, tuple[xarray.Dataset, Path | None]] = {}
-    with _StopSignals() as stop:
+    for frozen in runs.values():
+        by_first(lambda run=frozen.run: check_writable(run.sweep_directory))
+    with StopSignals() as stop:
 
         def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
             here = effort._replace(seed=following(effort.seed, number))
-            for index, (name, run) in enumerate(runs.items()):
-                state = run.state()
+            for index, (name, frozen) in enumerate(runs.items()):
 
                 def report(share: float, before: int = index) -> None:
                     progress((before + share) / len(runs))
                     stop.check()
 
-                yield name, sweep(run.config(), state, over, here, progress=report)
+                yield name, sweep(frozen.config, frozen.state, over, here, progress=report)
                 stop.check()  # this sweep may have been cut short
 
         try:
             for name, data in _refined_sweeps(sweeps, over, refine) if refine else sweeps(over, 0):
-                file = write_sweep(data, runs[name].sweep_directory) if is_first() else None
+                file = write_sweep(data, runs[name].run.sweep_directory) if is_first() else None
                 written[name] = data, file
         except StopMeasuring:
             files = ", ".join(str(file) for _, file in written.values())
@@ -187,17 +199,19 @@ def sweep_from_all_starts(
 
     Each sweep is also written to the run.
     """
-    config = run.config()
-    crystal = config.system.lattice().fits_crystal(sum(config.system.electrons))
+    frozen = _frozen(run)
+    system = frozen.config.system
+    crystal = system.lattice().fits_crystal(sum(system.electrons))
     starts = ["up", "down", "liquid", *(["crystal"] if crystal else [])]
     sweeps = {}
     for number, start in enumerate(starts):
-        sweeps[start], _ = sweep_run(
-            run,
-            over,
-            effort._replace(start=start, seed=following(effort.seed, number)),
-            lambda share, before=number: progress((before + share) / len(starts)),
-        )
+        here = effort._replace(start=start, seed=following(effort.seed, number))
+
+        def report(share: float, before: int = number) -> None:
+            progress((before + share) / len(starts))
+
+        (written,) = _measure({start: frozen}, over, here, report, refine=0).values()
+        sweeps[start], _ = written
     return by_start(sweeps)
 
 
@@ -214,11 +228,21 @@ def compare_runs(
     Returns the sweeps by the runs' names. `refine` is the number of rounds of more contexts where the lowest
     has a transition. Raises UserError where systems or contexts differ, or one run is given twice.
     """
+    _check_comparable(runs, over)
+    names = [run.path.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in runs]
+    frozen = dict(zip(names, map(_frozen, runs), strict=True))
+    return {name: data for name, (data, _) in _measure(frozen, over, effort, progress, refine).items()}
+
+
+def _check_comparable(runs: Sequence[Run], over: Mapping[str, Sequence[float]]) -> None:
+    """Raises UserError where systems or contexts differ, or one run is given twice."""
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise UserError(f"{', '.join(str(run.path) for run in runs)}: one of them is given twice")
     first = runs[0].config()
     for run in runs[1:]:
-        here, there = run.config().system.model_dump(), first.system.model_dump()
+        here, there = run.config().system.physical(), first.system.physical()
         for key in there:
             if key not in over and here[key] != there[key]:
                 raise UserError(
@@ -234,90 +258,56 @@ def compare_runs(
                     f"{run.path} would be measured at {name} = {here[0, index]:g}, {runs[0].path} at"
                     f" {there[0, index]:g}: say which, e.g. --over {name}={there[0, index]:g}"
                 )
-    names = [run.path.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run.path) for run in runs]
-    found = _measure(dict(zip(names, runs, strict=True)), over, effort, progress, refine)
-    return {name: data for name, (data, _) in found.items()}
 
 
-def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[tuple[str, xarray.Dataset, Evidence]]:
-    """Evidence for a transition of each system among runs or sweeps' files: names, data, evidence.
+class Weighed(NamedTuple):
+    """The evidence of one system: the sweeps by their sources, the lowest at each context."""
 
-    Several models of one system are taken together, the lowest at each context.
+    sweeps: dict[str, xarray.Dataset]
+    lowest: xarray.Dataset
+    evidence: Evidence
+    seed: int
+
+
+def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[Weighed]:
+    """Evidence for a transition of each system among runs or sweeps' files.
+
+    Several models of one system are taken together, the lowest at each context. Raises UserError where two
+    sources are sweeps of one run, of which the lower one would be so by chance.
     """
+    _check_seed_and_runs(sources, seed)
     systems: dict[str, dict[str, xarray.Dataset]] = {}
     for source in sources:
         data = read_sweep(source)
-        systems.setdefault(_system(data), {})[str(source)] = data
+        systems.setdefault(system_of(data), {})[str(source)] = data
     for sweeps in systems.values():
         lowest, crossed = lowest_of(sweeps)
-        yield ", ".join(sweeps), lowest, weigh(lowest, crossed, seed=seed)
+        yield Weighed(sweeps, lowest, weigh(lowest, crossed, seed=seed), seed)
+
+
+def _check_seed_and_runs(sources: Sequence[Path], seed: int) -> None:
+    if seed < 0:
+        raise UserError(f"the seed of the resampling has to be 0 or more, not {seed}")
+    runs: dict[Path, Path] = {}
+    for source in sources:
+        where = source.resolve()
+        run = where.parents[1] if where.is_file() and where.parent.name == "sweeps" else where
+        if run in runs:
+            raise UserError(f"{runs[run]} and {source} are of one run: the lower one would be so by chance")
+        runs[run] = source
 
 
 def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagram:
     """The phase diagram of one run, or of several models of one system at the same contexts.
 
-    Raises UserError where they are not.
+    Raises UserError where they are not, or two of them are sweeps of one run.
     """
+    _check_seed_and_runs(sources, seed)
     sweeps = {str(source): read_sweep(source, parameters=2) for source in sources}
-    systems = {name: _system(data) for name, data in sweeps.items()}
+    systems = {name: system_of(data) for name, data in sweeps.items()}
     if len(set(systems.values())) > 1:
         raise UserError(f"{', '.join(sweeps)} are not models of one system")
     return phase_diagram(sweeps, along, seed=seed)
-
-
-def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
-    """A sweep's file, or a run's newest sweep over so many parameters that may show a transition.
-
-    Of a run those count whose walkers came from training; where walkers came from elsewhere, as in
-    `sweep_from_all_starts`, what is seen may be theirs. Files that cannot be read are passed over.
-
-    Raises UserError where there is none.
-    """
-    number = "one parameter" if parameters == 1 else "two parameters"
-    wanted = f"sweep over {number} with {LEAST_POINTS} contexts or more"
-    if source.is_dir():
-        for file in reversed(Run(source).sweep_files()):
-            data = load_dataset(file)
-            if data is None or not may_show_transition(data, parameters):
-                continue
-            if data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
-                return data
-        second = " --over OTHER=START:STOP:7" if parameters == 2 else ""
-        raise UserError(
-            f"{source} has no {wanted}: make one with"
-            f" qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
-        )
-    data = load_dataset(source)
-    if data is None:
-        raise UserError(f"{source} is neither a run nor a sweep")
-    if not may_show_transition(data, parameters):
-        raise UserError(f"{source} is no {wanted}")
-    return data
-
-
-def _system(data: xarray.Dataset) -> str:
-    """The system that was swept, all its parameters."""
-    return str(sorted((name, value) for name, value in data.attrs.items() if name.startswith("system_")))
-
-
-def system_but_size(data: xarray.Dataset) -> str:
-    """What sweeps of several sizes of one system share: all parameters, the swept ones, and the filling."""
-    size = ("system_electrons", "system_cells", "system_supercell")
-    rest = {
-        name: value for name, value in data.attrs.items() if name.startswith("system_") and name not in size
-    }
-    filling = data.attrs["electrons"] / data.attrs["moire_cells"]
-    return f"{data['energy'].dims} {filling:.9g} {sorted(rest.items())}"
-
-
-def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> Path:
-    """Write netCDF as NAME-NNN.nc, numbered after all there are; never over an existing file."""
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / f"{name}.{os.getpid()}.partial"
-    data.to_netcdf(partial, engine="scipy")
-    return partial.replace(new_file(directory, name, ".nc"))
 
 
 def _start_from(name: str, config: Config, state: TrainingState) -> tuple[TrainingState, dict[str, str]]:
@@ -335,31 +325,3 @@ def _start_from(name: str, config: Config, state: TrainingState) -> tuple[Traini
         hint = "; to stay at fixed parameters use training.within" if fixed else ""
         raise UserError(f"training.start = '{name}' has another architecture: {error}{hint}") from None
     return eqx.tree_at(lambda s: s.model, state, model), tensors
-
-
-class _StopSignals:
-    """SIGINT and SIGTERM ask for an orderly stop; a second one stops at once."""
-
-    def __init__(self):
-        self.requested = False
-        self._previous = {}
-
-    def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raises StopMeasuring if any process was asked. All of them have to call this."""
-        if any(anywhere(self.requested)):
-            raise StopMeasuring
-
-    def _ask(self, number, _frame):
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        print("qernel: stopping; a second signal stops at once", file=sys.stderr)

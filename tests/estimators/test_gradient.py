@@ -101,10 +101,11 @@ def rows(walkers):
     return eqx.filter_jit(scores)(*walkers, walker_mesh(6), 3)
 
 
-def test_contracted_scores_are_the_gradient(walkers, rows):
+@pytest.mark.parametrize("microbatch", [3, 4])  # four leave two walkers over
+def test_contracted_scores_are_the_gradient(walkers, rows, microbatch):
     residual = np.random.default_rng(3).normal(size=(2, 6, 2))
     residual -= residual.mean(axis=1, keepdims=True)
-    direct = eqx.filter_jit(energy_gradient)(*walkers, jnp.asarray(residual), walker_mesh(6), 3)
+    direct = eqx.filter_jit(energy_gradient)(*walkers, jnp.asarray(residual), walker_mesh(6), microbatch)
     contracted = jax.tree.map(lambda leaf: np.tensordot(2 * residual / 12, leaf, 3), rows)
     for a, b in zip(jax.tree.leaves(contracted), jax.tree.leaves(direct), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)

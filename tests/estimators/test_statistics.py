@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from qernel.estimators.statistics import estimate, jackknife, series_estimate, skewness_factor
+from qernel.estimators.statistics import (
+    Accumulator,
+    estimate,
+    jackknife,
+    jackknife_samples,
+    series_estimate,
+    skewness_factor,
+)
 
 
 def autoregressive(correlation: float, steps: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -55,6 +62,29 @@ def test_copies_of_a_walker_count_once(copies):
     # Eight distinct walkers: Student's t with 7 degrees of freedom covers 65%; 300 repetitions, 3% each.
     assert 0.56 < np.mean(abs(result.mean) < result.error) < 0.74
     assert np.median(result.effective) == pytest.approx(200 * 8 / 3, rel=0.25)
+
+
+def test_copies_of_a_single_walker_have_the_error_of_one():
+    result = estimate(np.repeat(autoregressive(0.0, 200, 1, 300), 16, axis=1))
+    assert np.median(result.error) == pytest.approx(1 / math.sqrt(200), rel=0.05)
+    assert np.median(result.effective) == pytest.approx(200, rel=0.05)
+
+
+def test_jackknife_of_copies_counts_them_once():
+    # <x^2> of eight distinct walkers: tau of x^2 is (1 + rho^2) / (1 - rho^2), its variance 2
+    distinct, errors = autoregressive(0.5, 200, 8, 100), []
+    for index in range(100):
+        samples = Accumulator(200)
+        for values in np.repeat(distinct[..., index], 8, axis=1):
+            samples.add(values**2)
+        errors.append(jackknife_samples(lambda square: square, samples)[1])
+    assert np.median(errors) == pytest.approx(math.sqrt(2 * (1.25 / 0.75) / 1600), rel=0.15)
+
+
+def test_r_hat_of_what_is_not_a_number_is_none():
+    samples = autoregressive(0.5, 40, 6)
+    samples[7, 2] = np.nan
+    assert np.isnan(estimate(samples).r_hat)
 
 
 def test_independent_walkers_are_not_taken_for_correlated_ones():

@@ -33,7 +33,7 @@ from qernel.report.page import write_report
 from qernel.report.style import figure_style
 from qernel.runs import Run
 from qernel.sweep import context_grid
-from qernel.workflows import write_sweep
+from qernel.sweep_files import write_sweep
 
 EFFORT = Effort(walkers=16, samples=20)
 BINS = 12  # of the density
@@ -261,6 +261,8 @@ def test_page_loads_nothing_from_elsewhere(reported):
     for tag, attributes in reported.outline.tags:
         assert tag not in ("script", "link", "iframe", "object", "embed", "base")
         assert attributes.get("src", "data:").startswith("data:")
+        if tag == "img":
+            assert attributes["alt"].count(". ") == 1
         if "href" in attributes:
             assert (reported.directory / attributes["href"]).is_file()
     assert not re.search(r"https?:|url\(|@import|@font-face", reported.text)
@@ -320,6 +322,22 @@ def test_flags_stop_at_their_thresholds(reported):
     assert [flag.bug for flag in flag_sweep(data, ranges)[(0,)]] == [True]
     data["energy"][:] = np.nan
     assert [flag.text for flag in flag_sweep(data, ranges)[(0,)]] == ["energy is not finite"]
+
+
+def test_residuals_are_flagged_where_they_are_sure_and_large(reported):
+    data = reported.line.squeeze()
+    force, residual = np.array([-10.0, -20.0, -30.0, -20.0, -10.0]), np.array([0.29, 0.31, -0.31, 0.5, 0.1])
+    error = np.array([0.01, 0.01, 0.01, 0.2, 0.01])
+    columns = {"force": force, "residual": residual, "residual_moire_depth_error": error}
+    named = {
+        name if "_" in name else f"{name}_moire_depth": ("moire_depth", v) for name, v in columns.items()
+    }
+    flags = {
+        index: [flag.text for flag in found if "eigenstate" in flag.text]
+        for index, found in flag_sweep(data.assign(**named), {}).items()
+    }
+    about = "no eigenstate: dE/dλ is 1.0% off ⟨∂H/∂λ⟩; train on here"
+    assert {index: found for index, found in flags.items() if found} == {(1,): [about], (2,): [about]}
 
 
 def test_two_parameters_give_maps_and_extremes_alone(reported):
@@ -700,7 +718,7 @@ def test_forces_stand_beside_the_slope_of_the_energy(reported):
     assert drawn(above, DEPTHS, force)
     assert drawn(above, (x[1:] + x[:-1]) / 2, np.diff(energies) / np.diff(x))
     assert drawn(below, DEPTHS, residual)
-    assert below.get_ylabel() == "residual\n(meV degree⁻¹)"
+    assert below.get_ylabel() == "residual (meV degree⁻¹)"
 
 
 def test_at_most_six_values_cover_a_sweep():

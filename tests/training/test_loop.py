@@ -123,7 +123,33 @@ def test_one_electron_reaches_its_band_energy(tiny):
     assert np.mean([m.spread[0] for m in last]) < 0.2 * first.spread[0]
 
 
-@pytest.mark.slow
+def test_nothing_is_compiled_after_the_first_redraw(tiny):
+    compiled = []
+    config = tiny("stages=[{steps=8,contexts=2}]", "refresh_every=2")
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    try:
+        counts = [
+            sum("backend_compile" in name for name in compiled) for _ in train(config, initial_state(config))
+        ]
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert 0 < counts[0] <= counts[2]
+    assert counts[3:] == [counts[2]] * 5
+
+
+@pytest.mark.parametrize("optimizer", ["spring", "adam"])
+def test_microbatches_change_the_update_by_rounding_alone(tiny, optimizer):
+    schedule = ("walkers=16", "stages=[{steps=2,contexts=2}]", f"optimizer.name={optimizer}")
+    models = []
+    for microbatch in (8, 3):  # three leave two walkers over
+        config = tiny(*schedule, f"microbatch={microbatch}")
+        with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+            *_, (state, _) = train(config, initial_state(config))
+        models.append(state.model)
+    for a, b in zip(*map(leaves, models), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
 def test_more_contexts_in_a_later_stage(tiny):
     config = tiny("walkers=16", "stages=[{steps=2,contexts=2},{steps=2,contexts=4}]")
     states = [state for state, _ in train(config, initial_state(config))]
@@ -142,7 +168,6 @@ def test_stages_that_changed_under_way_get_their_contexts(tiny):
     assert metrics.energy.shape == (4,)
 
 
-@pytest.mark.slow
 def test_adam_trains_too(tiny):
     config = tiny("optimizer.name=adam", "learning_rate=0.01")
     with jax.numpy_dtype_promotion("standard"):  # which optax relies on

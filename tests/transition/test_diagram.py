@@ -12,6 +12,8 @@ from qernel.config import UserError, load_config
 from qernel.dataset import sweep_dataset
 from qernel.diagram import phase_diagram
 from qernel.measurement import Effort
+from qernel.report import figures
+from qernel.report.style import figure_style
 
 DEPTH, EPS = np.linspace(0.9, 1.5, 13), np.array([5.0, 7.0, 9.0])
 LINE = 0.9 + 0.04 * EPS  # where the two states cross: 1.1, 1.18, 1.26
@@ -68,6 +70,18 @@ def test_of_one_sweep_the_line_is_where_the_interaction_energy_jumps():
 def test_without_a_transition_there_is_no_line():
     found = phase_diagram({"liquid": make_sweep(False)})
     assert [cut.evidence.place for cut in found.cuts] == [None] * 3
+
+
+def test_the_line_is_broken_where_there_is_no_transition(monkeypatch):
+    sweeps = make_sweeps()
+    lower = sweeps["liquid"]["energy"].sel(dielectric_constant=7.0)
+    sweeps["crystal"]["energy"].loc[{"dielectric_constant": 7.0}] = lower + 1.0
+    found = phase_diagram(sweeps)
+    with figure_style():
+        left = figures.diagram(found).axes[0]
+    line = next(each for each in left.lines if each.get_linewidth() == 3.5)
+    np.testing.assert_array_equal(line.get_ydata(), EPS)
+    assert np.isnan(line.get_xdata()).tolist() == [False, True, False]
 
 
 def test_cuts_run_along_the_parameter_that_is_asked_for():

@@ -224,6 +224,8 @@ def test_the_command_says_where_draws_it_and_overwrites_nothing(tmp_path, capsys
     content = json.loads((tmp_path / "out" / "transition-002.json").read_text())
     assert content["electrons"] == 18
     assert content["breaks"]["coulomb"]["kind"] == "jump"
+    assert [(each["file"], each["training_step"]) for each in content["sweeps"]] == [(large, 100)]
+    assert content["seed"] == 0
 
 
 def test_only_sizes_of_one_system_are_extrapolated(tmp_path, capsys):
@@ -236,6 +238,7 @@ def test_only_sizes_of_one_system_are_extrapolated(tmp_path, capsys):
     assert "1/N" not in printed
 
 
+@pytest.mark.filterwarnings("default:.*newer ones")
 def test_of_a_run_the_newest_sweep_from_trained_walkers_counts(tmp_path, capsys):
     folder = tmp_path / "run" / "sweeps"
     folder.mkdir(parents=True)
@@ -246,7 +249,26 @@ def test_of_a_run_the_newest_sweep_from_trained_walkers_counts(tmp_path, capsys)
     write(make_sweep(None).assign_attrs(walkers_from="crystal"), folder / "sweep-002.nc")
     (folder / "sweep-003.nc").write_text("damaged")
     main(["transition", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
-    assert "transition found: the interaction energy has a jump" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "transition found: the interaction energy has a jump" in printed.out
+    assert f"17 contexts, {folder}/sweep-001.nc, training step 100" in printed.out
+    words = "sweep-001.nc counts; newer ones are no sweep over one parameter with 7 contexts or more"
+    assert f"{words}: sweep-003.nc (damaged)" in printed.err
+    (folder / "sweep-001.nc").unlink()
+    with pytest.raises(SystemExit):
+        main(["transition", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    assert "has no sweep over one parameter" in capsys.readouterr().err
+
+
+def test_two_sweeps_of_one_run_are_no_two_models(tmp_path, capsys):
+    folder = tmp_path / "run" / "sweeps"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "config.toml").write_text(load_config("six-over-depth").to_toml())
+    files = [write(make_sweep(seed=n), folder / f"sweep-00{n}.nc") for n in (1, 2)]
+    for pair in (files, [files[0], str(tmp_path / "run")]):
+        with pytest.raises(SystemExit):
+            main(["transition", *pair, "--out", str(tmp_path / "out")])
+        assert "are of one run: the lower one would be so by chance" in capsys.readouterr().err
 
 
 def test_a_crossover_is_no_transition(tmp_path, capsys):
@@ -261,9 +283,9 @@ def test_a_crossover_is_no_transition(tmp_path, capsys):
     [
         (lambda path: write(make_sweep(depth=DEPTH[:5]), path), "with 7 contexts or more"),
         (lambda path: write(xarray.Dataset(attrs={"title": "another"}), path), "is no sweep"),
-        (lambda path: path.write_text("text") and str(path), "is neither a run nor a sweep"),
-        (lambda path: str(path), "is neither a run nor a sweep"),
-        (lambda path: str(path.parent), "has no sweep over one parameter"),
+        (lambda path: path.write_text("text") and str(path), "is damaged, or neither a run nor a sweep"),
+        (lambda path: str(path), "does not exist"),
+        (lambda path: str(path.parent), "is not a run"),
     ],
 )
 def test_what_is_no_sweep_is_refused(tmp_path, capsys, make, message):

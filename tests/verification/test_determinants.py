@@ -36,7 +36,8 @@ def pair():
         (QERNEL, 0.04, False),
         (SLATERNET, 0.04, True),
         (SLATERNET, 0.06, False),
-        (SLATERNET, -1.0, True),
+        (SLATERNET, -0.04, True),
+        (SLATERNET, -1.0, False),
     ],
 )
 def test_correlation_lies_below_hartree_fock_and_free_orbitals_at_it(pair, model, above, passed):

@@ -13,9 +13,11 @@ from qernel.cli.application import app, console
 from qernel.cli.notes import note_flags
 from qernel.cli.opening import open_run
 from qernel.config import UserError
+from qernel.numbering import check_writable
 from qernel.numbers import with_error
+from qernel.sweep_files import system_but_size
 from qernel.transition import Place, extrapolate
-from qernel.workflows import draw_diagram, system_but_size, weigh_sources
+from qernel.workflows import draw_diagram, weigh_sources
 
 
 @app.command
@@ -44,15 +46,20 @@ def transition(
     if not sources:
         raise UserError("transition needs a run or a sweep's file")
     families: dict[str, list[tuple[int, Place]]] = {}
-    for name, data, evidence in weigh_sources(sources, seed):
-        console.print(f"{name}: {len(data[evidence.parameter])} contexts", highlight=False)
+    check_writable(out)
+    for weighed in weigh_sources(sources, seed):
+        data, evidence = weighed.lowest, weighed.evidence
+        for name, each in weighed.sweeps.items():
+            where, step = each.encoding["source"], each.attrs["training_step"]
+            about = f"{evidence.points} contexts, {where}, training step {step}"
+            console.print(f"{name}: {about}", highlight=False, soft_wrap=True)
         console.print(transition_table(evidence))
         note_flags(data)
         if evidence.sectors:
             console.print(momenta(evidence), highlight=False, soft_wrap=True)
         console.print(conclusion(evidence), highlight=False, soft_wrap=True)
         if evidence.breaks:
-            console.print(f"wrote {write_transition(data, evidence, out)}", highlight=False, soft_wrap=True)
+            console.print(f"wrote {write_transition(weighed, out)}", highlight=False, soft_wrap=True)
         if evidence.place:
             families.setdefault(system_but_size(data), []).append((evidence.electrons, evidence.place))
     for places in families.values():
@@ -92,6 +99,7 @@ def diagram(
 
     if not sources:
         raise UserError("diagram needs a run or a sweep's file")
+    check_writable(out)
     found = draw_diagram(sources, along, seed)
     console.print(diagram_table(found))
     console.print(f"wrote {write_diagram(found, out)}", highlight=False, soft_wrap=True)
@@ -113,7 +121,7 @@ def report(run: Path, /) -> None:
 
 
 @app.command
-def verify(run: Path | None = None, /, *, quick: bool = False, out: Path = Path("runs/verify")) -> None:
+def verify(run: Path | None = None, /, *, quick: bool = False, out: Path | None = None) -> None:
     """Compare with exact results and closed forms; exit 1 if any comparison fails.
 
     Parameters
@@ -122,9 +130,9 @@ def verify(run: Path | None = None, /, *, quick: bool = False, out: Path = Path(
         A run to check: against exact energies where there are some, and against itself. Left out: the program
         as a whole, training what the comparisons need.
     quick
-        Fewer comparisons and shorter training: minutes instead of an hour.
+        Of the program: fewer comparisons and shorter training, minutes instead of an hour.
     out
-        Where the models that are trained go.
+        Of the program: where the models that are trained go; runs/verify by default.
     """
     from qernel.report.page import write_report
     from qernel.verification.check import Check, checks_table
@@ -133,7 +141,9 @@ def verify(run: Path | None = None, /, *, quick: bool = False, out: Path = Path(
 
     checks: list[Check] = []
     if run is None:
-        checked = verify_program(out, console, checks.append, quick=quick)
+        checked = verify_program(out or Path("runs/verify"), console, checks.append, quick=quick)
+    elif quick or out:
+        raise UserError(f"--quick and --out are of the program's verification, without {run}")
     else:
         checked = open_run(run)
         verify_run(checked, checks.append)

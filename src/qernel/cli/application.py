@@ -23,7 +23,7 @@ console = Console()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. A user's mistake is one line on standard error and exit code 2, a warning one line."""
+    """Entry point. A user's mistake, or a file's, is one line on standard error and exit code 2."""
     warnings.showwarning = lambda message, *_: print(f"qernel: {message}", file=sys.stderr)
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if is_loss(error):
             _fail(f"another process was lost; the same command starts again ({str(error).splitlines()[0]})")
         if not has_others():
+            if isinstance(error, OSError) and error.filename:
+                _fail(f"{error.filename}: {error.strerror}")
             raise
         traceback.print_exc()
         leave(1)

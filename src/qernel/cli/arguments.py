@@ -28,7 +28,7 @@ def _parse_range(text: str) -> tuple[str, list[float]]:
             return name, [float(value) for value in values.split(",")]
         start, stop, count = values.split(":")
         if int(count) < 1:
-            raise ValueError
+            raise UserError(f"--over {text}: the count, last, has to be 1 or more")
         return name, np.linspace(float(start), float(stop), int(count)).tolist()
     except ValueError:
         raise UserError(

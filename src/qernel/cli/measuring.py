@@ -18,12 +18,14 @@ from qernel.crossing import crossings
 from qernel.estimators import OBSERVABLES
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
+from qernel.numbering import check_writable
 from qernel.numbers import with_error
 from qernel.progress import MeasuringView
 from qernel.sweep import STARTS
+from qernel.sweep_files import write_sweep
 from qernel.tables import comparison_table, starts_table, sweep_table
 from qernel.twist import twist_average
-from qernel.workflows import compare_runs, sweep_from_all_starts, sweep_run, write_sweep
+from qernel.workflows import compare_runs, sweep_from_all_starts, sweep_run
 
 
 @app.command
@@ -53,6 +55,8 @@ def sweep(
         Left out: one measurement at the system's own parameters.
     """
     values = parse_ranges(over or [])
+    if refine < 0:
+        raise UserError(f"--refine is a number of rounds, not {refine}")
     processes.join()
     this = open_run(run)
     note_outside(this.config(), values)
@@ -88,6 +92,7 @@ def compare_command(
     """
     if len(runs) < 2:
         raise UserError("compare needs two runs or more")
+    check_writable(out)
     values = parse_ranges(over)
     effort = sampling.effort()
     opened = [open_run(run) for run in runs]
@@ -101,7 +106,12 @@ def compare_command(
         console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
         note_flags(each, name)
     if len(values) == 1:
-        for crossing in crossings(data["energy"], data["energy_error"]):
+        found = crossings(data["energy"], data["energy_error"])
+        if not found and len(set(data["lowest"].values.tolist())) > 1:
+            console.print(
+                "no crossing: where the lowest changes, the difference is noise on one side or both"
+            )
+        for crossing in found:
             at = with_error(crossing.value, crossing.error)
             console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
     path = write_sweep(data, out, "comparison")
@@ -134,6 +144,7 @@ def hysteresis(
     from qernel.findings import agreement
     from qernel.report.hysteresis_section import write_hysteresis
 
+    check_writable(out)
     values = parse_ranges([over])
     effort = sampling.effort()
     this = open_run(run)
@@ -141,6 +152,8 @@ def hysteresis(
     with MeasuringView(console) as view:
         data = sweep_from_all_starts(this, values, effort, view.update)
     console.print(starts_table(data))
+    for start in data["start"].values.tolist():
+        note_flags(data.sel(start=start), start)
     for each in memory(data):
         console.print(agreement(each), highlight=False)
     console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)

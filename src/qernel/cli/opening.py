@@ -6,16 +6,16 @@ from qernel.cli.application import console
 from qernel.config import UserError
 from qernel.processes import by_first
 from qernel.runs import Run
-from qernel.shipped import copy_model, shipped_model, shipped_models
+from qernel.shipped import copy_model, find_run, shipped_model, shipped_models
 
 
 def open_run(path: Path) -> Run:
     """A run; where `path` is but the name of a shipped model, its copy in runs/NAME.
 
-    Raises UserError where something else is in runs/NAME.
+    Raises UserError where there is nothing, or something else is in runs/NAME.
     """
     if Run(path).exists() or str(path) not in shipped_models():
-        return Run(path)
+        return find_run(path)
     run = Run(Path("runs") / path)
 
     def copy() -> None:

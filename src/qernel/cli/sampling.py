@@ -5,8 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from qernel.config import UserError
-from qernel.measurement import Effort
+from qernel.measurement import Effort, check_effort
 
 
 @Parameter(name="*")
@@ -28,8 +27,5 @@ class Sampling:
     def effort(self, **others) -> Effort:
         """All that is asked for; raises UserError where nothing could be measured by it."""
         effort = Effort(**asdict(self), **others)
-        if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
-            raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
-        if effort.target_error is not None and not effort.target_error > 0:
-            raise UserError("the target error has to be above 0 meV per electron")
+        check_effort(effort)
         return effort

@@ -1,5 +1,6 @@
 """Commands that train: a run, a fine-tuned one, a ladder of sizes; and the plan before them."""
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from qernel.config import Config, UserError, load_config
 from qernel.plan import advice, device_memory, plan_table, plans, preferred
 from qernel.progress import TrainingView
 from qernel.runs import Run
-from qernel.shipped import find_run
+from qernel.shipped import find_run, shipped_model, shipped_models
 from qernel.successors import enlarged, finetuned
 from qernel.workflows import train_run
 
@@ -43,8 +44,11 @@ def train(
     minutes
         Stop cleanly after this long.
     """
-    run = Run(out or Path("runs") / Path(source).stem)
-    _train(load_config(source, overrides), run, minutes, processes)
+    run, config = Run(out or Path("runs") / Path(source).stem), load_config(source, overrides)
+    copied = source in shipped_models() and run.exists() and run.config() == shipped_model(source).config()
+    if copied and run.config() != config:
+        raise UserError(f"{run.path} is a copy of the shipped model {source}: choose another --out")
+    _train(config, run, minutes, processes)
 
 
 @app.command
@@ -66,6 +70,8 @@ def plan(
         key=value, e.g. training.walkers=512 or electrons=[54,0].
     """
     config = load_config(source, overrides)
+    if memory is not None and not 0 < memory < math.inf:
+        raise UserError(f"--memory is a number of GiB above 0, not {memory:g}")
     limit = device_memory() if memory is None else int(memory * 2**30)
     introduce(config)
     with console.status("compiling ..."):
@@ -107,6 +113,7 @@ def finetune(
     minutes
         Stop cleanly after this long.
     """
+    _check_steps(steps)
     config, start = find_run(run).config(), str(run)
     ranges = parse_places(at)
     places = "-".join(f"{low:g}" if low == high else f"{low:g}-{high:g}" for low, high in ranges.values())
@@ -142,6 +149,7 @@ def transfer(
     minutes
         Stop cleanly after this long.
     """
+    _check_steps(steps)
     overrides = [text for text in sizes if "=" in text]
     ladder = [parse_size(text) for text in sizes if "=" not in text]
     if not ladder:
@@ -158,8 +166,15 @@ def transfer(
         jax.clear_caches()  # the compiled code of some ten trainings crashes a process
 
 
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise UserError(f"--steps is a number of optimization steps, 1 or more, not {steps}")
+
+
 def _train(config: Config, run: Run, minutes: float | None, processes: Processes) -> bool:
     """Train a run and say how it ended; True when finished."""
+    if minutes is not None and math.isnan(minutes):
+        raise UserError("--minutes is a number of minutes, not nan")
     processes.join()
     introduce(config)
     finished = train_run(config, run, TrainingView(config, console), minutes)

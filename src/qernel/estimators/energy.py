@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from qernel.estimators.observable import Configuration, Observable, Result, scalar
-from qernel.estimators.statistics import Accumulator, jackknife
+from qernel.estimators.statistics import Accumulator, jackknife_samples
 from qernel.hamiltonian.coulomb import Coulomb
 from qernel.hamiltonian.couplings import Couplings
 from qernel.wavefunction.base import Wavefunction
@@ -47,19 +47,19 @@ class Energy(Observable):
         imaginary = samples["imaginary"].estimate()
         long_name = "mean imaginary part of the local energy per electron"
         found["imaginary"] = Result(unit * imaginary.mean, unit * imaginary.error, "meV", long_name)
-        means = [samples[name].walker_means for name in ("energy", "square")]
-        variance, variance_error = jackknife(lambda mean, square: square - mean**2, *means, skewed=True)
+        moments = samples["energy"], samples["square"]
+        variance, error = jackknife_samples(lambda mean, square: square - mean**2, *moments, skewed=True)
         found["variance"] = Result(
-            unit**2 * variance, unit**2 * variance_error, "meV^2", "variance of the local energy per electron"
+            unit**2 * variance, unit**2 * error, "meV^2", "variance of the local energy per electron"
         )
         spread = unit * np.sqrt(np.maximum(variance, 0))
         long_name = "standard deviation of the local energy per electron"
         found["spread"] = Result(spread, None, "meV", long_name)
         at_random = self._energy_at_random_places(couplings)
         if at_random is not None:
-            score = jackknife(
+            score = jackknife_samples(
                 lambda mean, square: electrons * (square - mean**2) / (mean - at_random) ** 2,
-                *means,
+                *moments,
                 skewed=True,
             )
             found["v_score"] = Result(*score, "1", "V-score: N Var(E_L) / (E - Madelung energy)^2")

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Complex, Float, PyTree
 
-from qernel.batching import BY_WALKER, REPLICATED, over_devices, over_walkers
+from qernel.batching import BY_WALKER, REPLICATED, even_chunks, over_devices, over_walkers, sum_over_devices
 from qernel.hamiltonian.couplings import Couplings
 from qernel.wavefunction.base import Wavefunction
 
@@ -118,7 +118,10 @@ def contracted_scores(
     def local(model, electrons, couplings, weights):
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
         contexts, share = electrons.shape[:2]
-        size = max(n for n in range(1, min(microbatch, share) + 1) if share % n == 0)
+        chunks, size = even_chunks(share, microbatch)
+        filled = [(0, 0), (0, chunks * size - share), (0, 0)]  # by the last walker, without weight
+        electrons = jnp.pad(electrons, [*filled, (0, 0)], mode="edge")
+        weights = jnp.pad(weights, filled)
 
         def chunk(total, inputs):
             configurations, coupling, weights = inputs
@@ -130,7 +133,6 @@ def contracted_scores(
 
             return jax.tree.map(jnp.add, total, jax.grad(weighted)(parameters)), None
 
-        chunks = share // size
         inputs = (
             electrons.reshape(contexts * chunks, size, *electrons.shape[2:]),
             jax.tree.map(lambda x: jnp.repeat(x, chunks, axis=0), couplings),
@@ -138,7 +140,7 @@ def contracted_scores(
         )
         zero = jax.tree.map(jnp.zeros_like, parameters)
         total, _ = jax.lax.scan(chunk, zero, inputs)
-        return jax.lax.psum(total, "walkers")
+        return sum_over_devices(total)
 
     specs = (REPLICATED, BY_WALKER, REPLICATED, BY_WALKER)
     return over_devices(local, mesh, specs, REPLICATED)(model, electrons, couplings, weights)

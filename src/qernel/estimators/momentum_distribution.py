@@ -17,7 +17,7 @@ from jaxtyping import Array, Complex, Float
 
 from qernel.estimators.observable import Configuration, Coordinate, Observable, Result
 from qernel.estimators.ratios import amplitude_ratios
-from qernel.estimators.statistics import Accumulator, jackknife
+from qernel.estimators.statistics import Accumulator, jackknife_samples
 from qernel.hamiltonian.couplings import Couplings
 from qernel.lattice import MOIRE_RECIPROCAL, integer_grid
 from qernel.wavefunction.base import Wavefunction
@@ -49,8 +49,8 @@ class MomentumDistribution(Observable):
 
     def results(self, samples: Mapping[str, Accumulator], couplings: Couplings) -> dict[str, Result]:
         diagonal = samples["real"].estimate()
-        means = [samples[name].walker_means for name in ("real", "imaginary")]
-        natural = jackknife(lambda a, b: np.linalg.eigvalsh(a + 1j * b)[:, ::-1], *means)
+        gamma = samples["real"], samples["imaginary"]
+        natural = jackknife_samples(lambda a, b: np.linalg.eigvalsh(a + 1j * b)[:, ::-1], *gamma)
         dims = ("crystal_momentum", "plane_wave")
         n_k, n_k_error = (np.diagonal(field, axis1=-2, axis2=-1) for field in diagonal[:2])
         natural_dims = ("crystal_momentum", "natural_orbital")

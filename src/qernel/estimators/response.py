@@ -7,7 +7,9 @@ differentiation through the context,
 
 The covariance is the Hellmann-Feynman residual dE/dc - <d_c H>: zero for an eigenstate, and for any state
 whose energy the change along c cannot lower. chi_F measures how fast the state itself changes; it peaks
-where one state replaces another, without an order parameter.
+where one state replaces another, without an order parameter. Near a node |d_c log psi|^2 goes as the inverse
+square of the distance, so that its variance diverges, if only as a logarithm: of few samples the mean is
+rather too low than too high, by more than the error says in one of ten.
 
 A twist t changes the boundary condition, not H: there
 psi = e^{i sum_i t.r_i} u and H(t) = e^{-i t.r} H e^{i t.r} takes the place of H and u that of psi, hence
@@ -22,7 +24,7 @@ import numpy as np
 from jaxtyping import Array
 
 from qernel.estimators.observable import Configuration, Observable, Result
-from qernel.estimators.statistics import Accumulator, jackknife
+from qernel.estimators.statistics import Accumulator, jackknife_samples
 from qernel.hamiltonian.couplings import Couplings
 from qernel.units import CONTEXT_PARAMETERS
 from qernel.wavefunction.base import Wavefunction
@@ -67,16 +69,19 @@ class ContextResponse(Observable):
                 f"{name}_imaginary",
                 "energy_imaginary",
             )
-            means = [samples[part].walker_means for part in parts]
-            value, error = jackknife(lambda p, a, x, b, y: 2 * (p - a * x - b * y), *means)
+            value, error = jackknife_samples(
+                lambda p, a, x, b, y: 2 * (p - a * x - b * y), *(samples[part] for part in parts), skewed=True
+            )
             found[f"residual_{name}"] = Result(
                 unit * value,
                 unit * error,
                 f"meV{per}",
                 f"Hellmann-Feynman residual dE/dc - <dH/dc> per electron, c = {long_name}",
             )
-            means = [samples[f"{name}_{part}"].walker_means for part in ("square", "real", "imaginary")]
-            value, error = jackknife(lambda s, a, b: s - a**2 - b**2, *means)
+            parts = (f"{name}_square", f"{name}_real", f"{name}_imaginary")
+            value, error = jackknife_samples(
+                lambda s, a, b: s - a**2 - b**2, *(samples[part] for part in parts), skewed=True
+            )
             square = "1" if of == "1" else f"{of}^-2"
             found[f"susceptibility_{name}"] = Result(
                 value, error, square, f"fidelity susceptibility, c = {long_name}"

@@ -12,8 +12,9 @@ _SHORTEST = 20  # samples from which correlations between walkers can be seen
 class Estimate(NamedTuple):
     """A mean and how far to trust it. Arrays share the shape of the estimated quantity.
 
-    `autocorrelation` is the integrated autocorrelation time in samples, `effective` the number of
-    independent samples, `r_hat` the split Gelman-Rubin ratio (near 1 when walkers agree).
+    `autocorrelation` is the integrated autocorrelation time in samples, times the walkers per independent
+    one; `effective` the number of independent samples; `r_hat` the split Gelman-Rubin ratio (near 1 when
+    walkers agree, not a number where a sample was none).
     """
 
     mean: np.ndarray
@@ -37,17 +38,20 @@ class Accumulator:
         self._steps, self._taken = steps, 0
         self._sums: np.ndarray | None = None  # (half, walker, ...)
         self._squares = np.zeros(())  # of the sums' shape
-        self._step_averages: list[np.ndarray] = []
+        self._first = np.zeros(())  # average over walkers, and of what later ones are beyond it
+        self._fluctuations = np.zeros((2, 1))  # the sum and the sum of squares
 
     def add(self, values: np.ndarray) -> None:
         """One sample (walker, ...) of every walker."""
         values = np.asarray(values, float)
         if self._sums is None:
             self._sums, self._squares = np.zeros((2, 2, *values.shape))
+            self._first, self._fluctuations = values.mean(axis=0), np.zeros((2, *values.shape[1:]))
         half = int(self._taken >= self._steps // 2)
         self._sums[half] += values
         self._squares[half] += values**2
-        self._step_averages.append(values.mean(axis=0))
+        beyond = values.mean(axis=0) - self._first
+        self._fluctuations += np.stack([beyond, beyond**2])
         self._taken += 1
 
     @property
@@ -58,26 +62,41 @@ class Accumulator:
 
     def estimate(self) -> Estimate:
         """The mean over time and walkers, and its error."""
-        assert self._sums is not None, "no sample yet"
-        steps, walkers = self._taken, self._sums.shape[1]
-        count, means = steps * walkers, self.walker_means
-        mean, squares = means.mean(axis=0), self._squares.sum(axis=(0, 1)) / count
-        variance = np.maximum(squares - mean**2, 0) * count / max(count - 1, 1)
-        constant = variance <= 1e-14 * squares  # but for rounding
-        unit = np.where(constant, 1.0, variance)
-        correlated = np.where(constant, 1.0, steps * means.var(axis=0, ddof=1) / unit)
-        if steps >= _SHORTEST:
-            correlated = correlated * np.where(constant, 1.0, self._sharing(unit, correlated))
-        error = np.where(constant, 0.0, np.sqrt(variance * correlated / count))
-        autocorrelation = np.maximum(correlated, 1.0 / steps)
-        results = mean, error, autocorrelation, count / autocorrelation, self._split_r_hat()
+        mean, variance, correlated = self._moments()
+        sharing = self.sharing
+        # Copies of a single walker have means without scatter: as if it forgot at once.
+        correlated = np.where(sharing > 1, np.maximum(correlated, 1.0), correlated) * sharing
+        error = np.sqrt(variance * correlated / self._count)
+        autocorrelation = np.maximum(correlated, 1.0 / self._taken)
+        results = mean, error, autocorrelation, self._count / autocorrelation, self._split_r_hat()
         return Estimate(*(np.asarray(result) for result in results))
 
-    def _sharing(self, variance: np.ndarray, correlated: np.ndarray) -> np.ndarray:
+    @property
+    def sharing(self) -> np.ndarray:
         """Walkers per independent walker: 1 unless they are correlated beyond four standard deviations."""
-        sharing = np.var(self._step_averages, axis=0) * len(self.walker_means) / variance
+        _, variance, correlated = self._moments()
+        if self._taken < _SHORTEST:
+            return np.ones_like(variance)
+        first, second = self._fluctuations / self._taken
+        unit = np.where(variance == 0, 1.0, variance)
+        sharing = (second - first**2) * len(self.walker_means) / unit
         chance = np.sqrt(2 * np.maximum(correlated, 1.0) / self._taken)
-        return np.where(sharing > 1 + 4 * chance, sharing, 1.0)
+        return np.where((variance != 0) & (sharing > 1 + 4 * chance), sharing, 1.0)
+
+    @property
+    def _count(self) -> int:
+        return self._taken * len(self.walker_means)
+
+    def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, variance of a sample, 0 but for rounding, and what correlations in time multiply it with."""
+        assert self._sums is not None, "no sample yet"
+        means = self.walker_means
+        mean, squares = np.asarray(means.mean(axis=0)), self._squares.sum(axis=(0, 1)) / self._count
+        variance = np.maximum(squares - mean**2, 0) * self._count / max(self._count - 1, 1)
+        variance = np.where(variance <= 1e-14 * squares, 0.0, variance)
+        unit = np.where(variance == 0, 1.0, variance)
+        correlated = np.where(variance == 0, 1.0, self._taken * means.var(axis=0, ddof=1) / unit)
+        return mean, variance, correlated
 
     def _split_r_hat(self) -> np.ndarray:
         """Gelman-Rubin ratio of half-chains: sqrt of total over within-chain variance."""
@@ -91,7 +110,7 @@ class Accumulator:
         within = spread.mean(axis=(0, 1))
         between = averages.reshape(-1, *averages.shape[2:]).var(axis=0, ddof=1)
         total = (first - 1) / first * within + between
-        return np.asarray(np.sqrt(np.where(within > 0, total / np.where(within > 0, within, 1.0), 1.0)))
+        return np.asarray(np.sqrt(np.where(within == 0, 1.0, total / np.where(within == 0, 1.0, within))))
 
 
 def estimate(samples: np.ndarray) -> Estimate:
@@ -125,6 +144,15 @@ def jackknife(
     error = pseudo.std(axis=0, ddof=1) / math.sqrt(walkers)
     wider = skewness_factor(pseudo) if skewed else 1.0
     return np.asarray(pseudo.mean(axis=0)), np.asarray(wider * error)
+
+
+def jackknife_samples(
+    function: Callable[..., np.ndarray], *samples: Accumulator, skewed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """`jackknife` of the means of samples; as theirs, the error grows where walkers share what they do."""
+    value, error = jackknife(function, *(each.walker_means for each in samples), skewed=skewed)
+    sharing = max(float(np.mean(each.sharing)) for each in samples)
+    return value, np.asarray(math.sqrt(sharing) * error)
 
 
 def skewness_factor(values: np.ndarray) -> np.ndarray:

@@ -9,8 +9,11 @@ import xarray
 
 from qernel.measurement import DRIFT
 from qernel.report.style import symbol
+from qernel.units import CONTEXT_PARAMETERS
 
 LARGEST_R_HAT = 1.05
+_LARGEST_RESIDUAL = 0.01  # dE/dc - <dH/dc>, of the largest <dH/dc> in a sweep,
+_SURE = 4.0  # and in standard errors, of which there are many
 _SIGMAS = 3.0
 
 
@@ -21,8 +24,16 @@ class Flag(NamedTuple):
     bug: bool = False
 
 
-def flags_of(point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]) -> list[Flag]:
-    """Complaints about one context of a sweep; `ranges` are those that the model was trained over."""
+def flags_of(
+    point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]], forces: Mapping[str, float]
+) -> list[Flag]:
+    """Complaints about one context of a sweep.
+
+    `ranges` are those that the model was trained over, `forces` the largest <dH/dc> of the sweep, both by
+    parameter.
+    """
+    if not math.isfinite(float(point["energy"])):
+        return [Flag("energy is not finite", bug=True)]
     flags = [
         Flag(f"outside the trained range {symbol(name)} = {low:g} to {high:g}")
         for name, (low, high) in ranges.items()
@@ -31,16 +42,23 @@ def flags_of(point: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]) -
     if "energy_r_hat" in point:
         r_hat = float(point["energy_r_hat"])
         if math.isnan(r_hat):
-            flags.append(Flag("too few samples for R-hat"))
+            flags.append(Flag("no R-hat: too few samples, or stopped early"))
         elif r_hat > LARGEST_R_HAT:
             flags.append(Flag(f"R-hat above {LARGEST_R_HAT}: equilibrate and sample longer"))
     if "drift" in point and float(point["drift"]) >= DRIFT:
         flags.append(Flag("walkers still drifted when measured: equilibrate longer"))
-    if not math.isfinite(float(point["energy"])):
-        flags.append(Flag("energy is not finite", bug=True))
-    elif below_exact(point):
+    for name, force in forces.items():
+        residual, error = (abs(float(point[f"residual_{name}{end}"])) for end in ("", "_error"))
+        if residual > max(_SURE * error, _LARGEST_RESIDUAL * force):
+            flags.append(Flag(_about_residual(name, residual / force if force else math.inf)))
+    if below_exact(point):
         flags.append(Flag("below exact by more than 3 sigma: a bug", bug=True))
     return flags
+
+
+def _about_residual(parameter: str, share: float) -> str:
+    name = symbol(parameter)
+    return f"no eigenstate: dE/d{name} is {share:.1%} off ⟨∂H/∂{name}⟩; train on here"
 
 
 def below_exact(point: xarray.Dataset) -> bool:
@@ -59,10 +77,14 @@ def flag_sweep(
     data: xarray.Dataset, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[tuple[int, ...], list[Flag]]:
     """Complaints by index into the sweep's dimensions; contexts without any are left out."""
-    dims = data["energy"].dims
-    found = {}
+    dims, found = data["energy"].dims, {}
+    forces = {
+        name: float(np.nanmax(np.abs(data[f"force_{name}"].values)))
+        for name in CONTEXT_PARAMETERS
+        if f"force_{name}" in data and f"residual_{name}_error" in data
+    }
     for index in np.ndindex(data["energy"].shape):
-        flags = flags_of(data.isel(dict(zip(dims, index, strict=True))), ranges)
+        flags = flags_of(data.isel(dict(zip(dims, index, strict=True))), ranges, forces)
         if flags:
             found[index] = flags
     return found

@@ -1,5 +1,6 @@
 """The strokes that figures share."""
 
+import string
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -39,7 +40,7 @@ def stack(ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
 def letter_panels(panels: Sequence[Axes]) -> None:
     """Put (a), (b), ... at the upper left of each panel where there are several."""
     if len(panels) > 1:
-        for letter, axes in zip("abcdef", panels, strict=False):
+        for letter, axes in zip(string.ascii_lowercase, panels, strict=False):
             axes.set_title(f"({letter})", loc="left", fontweight="bold")
 
 
@@ -148,12 +149,14 @@ def shade_interval(axes: Axes, interval: tuple[float, float]) -> None:
 
 
 def draw_transition_line(axes: Axes, found: Diagram) -> None:
-    """Where the transition is along x at every y, with its 68% interval."""
-    places = [(cut.at, cut.evidence.place) for cut in found.cuts if cut.evidence.place]
-    y, x = [at for at, _ in places], np.array([place.value for _, place in places])
+    """Where the transition is along x at every y, with its 68% interval; broken where there is none."""
+    places = [cut.evidence.place for cut in found.cuts]
+    y, x = [cut.at for cut in found.cuts], [place.value if place else np.nan for place in places]
     axes.plot(x, y, color="white", linewidth=3.5)
-    for at, (value, (low, high)) in places:
-        axes.errorbar(value, at, xerr=[[value - low], [high - value]], fmt="o", color=style.DIFFERENCE)
+    for at, place in zip(y, places, strict=True):
+        if place:
+            value, (low, high) = place
+            axes.errorbar(value, at, xerr=[[value - low], [high - value]], fmt="o", color=style.DIFFERENCE)
     axes.plot(x, y, color=style.DIFFERENCE)
 
 
@@ -197,6 +200,7 @@ def draw_map(
         cell_edges(x), cell_edges(y), data[name].values.T, cmap=style.ENERGY_COLOURS, rasterized=True
     )
     for i, j in flagged:
+        axes.plot(x[i], y[j], "x", color="white", markersize=7, markeredgewidth=3.2)  # seen on any colour
         axes.plot(x[i], y[j], "x", color=style.DIFFERENCE, markersize=6, markeredgewidth=1.6)
     limits = axes.get_xlim(), axes.get_ylim()
     if ranges:
@@ -218,9 +222,10 @@ def cell_edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " edge"]:
 def _frame_trained(axes: Axes, sides: Sequence[tuple[float, float]]) -> None:
     """A dashed frame around the contexts that the model was trained for."""
     (left, right), (bottom, top) = sides
-    axes.add_patch(
-        Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor="white", linestyle="--")
-    )
+    for colour, line, width in ((style.EXACT, "-", 2.4), ("white", "--", 1.2)):  # seen on any colour
+        frame = Rectangle((left, bottom), right - left, top - bottom, fill=False, linewidth=width)
+        frame.set(edgecolor=colour, linestyle=line)
+        axes.add_patch(frame)
 
 
 def _ring(axes: Axes, x: np.ndarray, y: np.ndarray, flagged: Sequence[Index]) -> None:

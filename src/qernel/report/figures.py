@@ -38,6 +38,7 @@ from qernel.report.style import axis_label, new_figure
 from qernel.transition import Evidence
 
 _ENERGY = "energy per electron (meV)"
+_MARKERS = "o^sDv"  # beside colours, of which there are four
 _SIGNS = {"coulomb": "interaction energy\nper electron (meV)", "bragg_sqrt3": "S(K)"}
 
 
@@ -153,11 +154,11 @@ def sweep_forces(data: xarray.Dataset, ranges: Ranges) -> Figure:
     errors = data[f"force_{dim}_error"].values
     panels[0].errorbar(x, force.values, errors, fmt="o", color=style.MEASURED, label="⟨∂H/∂c⟩")
     panels[0].legend()
-    panels[0].set_ylabel(f"force per electron\n{_in_units(force)}")
+    panels[0].set_ylabel(f"force per\nelectron{_in_units(force)}")
     errors = data[f"residual_{dim}_error"].values
     panels[1].axhline(0, color=style.EXACT, linewidth=1.0)
     panels[1].errorbar(x, residual.values, errors, fmt="o", color=style.MEASURED)
-    panels[1].set_ylabel(f"residual\n{_in_units(residual)}")
+    panels[1].set_ylabel(f"residual{_in_units(residual)}")
     panels[-1].set_xlabel(axis_label(dim))
     letter_panels(panels)
     shade_outside(panels, data, ranges)
@@ -192,7 +193,7 @@ def sweep_state(data: xarray.Dataset, ranges: Ranges) -> Figure:
         axes.errorbar(
             data[dim].values, data[name].values, data[f"{name}_error"].values, fmt="o-", color=style.SPREAD
         )
-        axes.set_ylabel("fidelity\nsusceptibility")
+        axes.set_ylabel(f"fidelity\nsusceptibility{_in_units(data[name])}")
         axes.set_ylim(bottom=0)
     panels[-1].set_xlabel(axis_label(dim))
     letter_panels(panels)
@@ -213,12 +214,12 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
             draw_branches(axes, x, found)
             if name != "coulomb" or not evidence.discounted:
                 shade_interval(axes, found.within_68)
-        axes.set_ylabel(_SIGNS.get(name, "slope of the\nenergy (meV)"))
+        axes.set_ylabel(_SIGNS.get(name, f"slope of the\nenergy{_in_units(data[name])}"))
     if evidence.peak:
         name = f"susceptibility_{parameter}"
         errors = data[f"{name}_error"].values
         panels[-1].errorbar(x, data[name].values, errors, fmt="o-", color=style.SPREAD)
-        panels[-1].set_ylabel("fidelity\nsusceptibility")
+        panels[-1].set_ylabel(f"fidelity\nsusceptibility{_in_units(data[name])}")
         if evidence.peak.found:
             shade_interval(panels[-1], evidence.peak.within_68)
     for axes, crossing in itertools.product(panels, evidence.crossings):
@@ -290,7 +291,16 @@ def sweep_routing(data: xarray.Dataset, ranges: Ranges) -> Figure:
                 here[name].isel(expert=expert).values for name in ("expert_weight", "expert_weight_error")
             )
             colour = style.SERIES[expert % len(style.SERIES)]
-            axes.errorbar(data[dim].values, values, errors, fmt="o-", color=colour, markersize=3)
+            marker = _MARKERS[expert % len(_MARKERS)]
+            axes.errorbar(
+                data[dim].values,
+                values,
+                errors,
+                fmt=f"{marker}-",
+                color=colour,
+                markersize=4,
+                label=f"{expert + 1}",
+            )
         axes.set_ylim(0, 1)
         used, errors = here["experts_used"].values, here["experts_used_error"].values
         colour = style.SERIES[layer % len(style.SERIES)]
@@ -298,6 +308,7 @@ def sweep_routing(data: xarray.Dataset, ranges: Ranges) -> Figure:
             data[dim].values, used, errors, fmt="o-", color=colour, label=f"layer {layer + 1}"
         )
     panels[0].set_ylabel("weight of experts")
+    panels[0].legend(ncols=4, columnspacing=1.0, handlelength=1.2)
     panels[-1].set_ylabel("experts used")
     panels[-1].set_ylim(1, data.sizes["expert"])
     panels[-1].legend()
@@ -324,5 +335,6 @@ def sweep_maps(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = 
 
 
 def _in_units(variable: xarray.DataArray) -> str:
-    """The unit in brackets, in which a power is written as one: (meV nm⁻¹)."""
-    return f"({variable.attrs['units'].replace('^-1', '⁻¹')})"
+    """The unit in brackets, powers written as such: " (meV nm⁻¹)"; nothing for a number."""
+    units = variable.attrs.get("units", "1").replace("^-1", "⁻¹").replace("^-2", "⁻²")
+    return "" if units == "1" else f" ({units})"

@@ -112,12 +112,13 @@ def figure(title: str, caption: str, png: bytes, files: Sequence[str], width: fl
 
     `width` is a share of the page's.
     """
-    data = base64.b64encode(png).decode("ascii")
+    data, first = base64.b64encode(png).decode("ascii"), caption.split(". ")[0]  # all of it is below
     links = " ".join(
         f'<a href="{escape(quote(name))}">{escape(name.rsplit(".", 1)[-1].upper())}</a>' for name in files
     )
     return (
-        f'<figure><img style="width:{width:.1%}" alt="{escape(title)}" src="data:image/png;base64,{data}">'
+        f'<figure><img style="width:{width:.1%}" alt="{escape(f"{title}. {first}")}"'
+        f' src="data:image/png;base64,{data}">'
         f"<figcaption><b>{escape(title)}.</b> {typeset(caption)}"
         f' <span class="files">{links}</span></figcaption></figure>'
     )
@@ -129,7 +130,8 @@ def table(header: Sequence[tuple[str, str]], rows: Sequence[Row], kind: str = ""
     The class 'named' puts the first column, words, to the left.
     """
     head = "".join(
-        f"<th>{typeset(name)}<small>{escape(unit) or '&nbsp;'}</small></th>" for name, unit in header
+        f'<th scope="col">{typeset(name)}<small>{escape(unit) or "&nbsp;"}</small></th>'
+        for name, unit in header
     )
     lines = []
     for row in rows:

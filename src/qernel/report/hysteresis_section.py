@@ -11,7 +11,7 @@ from qernel.report import figures, html
 from qernel.report.publish import Data, Folder, publish_data, publish_figure
 from qernel.report.style import figure_style, save_figure, spoken
 from qernel.report.sweep_words import setting
-from qernel.workflows import write_sweep
+from qernel.sweep_files import write_sweep
 
 
 def hysteresis_section(data: xarray.Dataset, name: str, folder: Folder) -> Iterator[str]:

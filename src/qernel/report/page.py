@@ -64,7 +64,7 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
     yield html.details("Resolved configuration (config.toml)", run.config_file.read_text(encoding="utf-8"))
     if (run.path / VERIFICATION).is_file():
         yield html.heading(level, "Verification")
-        yield from verification_section(run, folder)
+        yield from verification_section(run, folder, level + 1)
     yield html.heading(level, "Training")
     yield from training_section(rows, config, run.step(), folder)
     yield html.heading(level, "Sweeps")

@@ -53,10 +53,8 @@ def columns(data: xarray.Dataset, names: Sequence[str]) -> Data:
     present = [name for name in names if name in data]
     contexts = itertools.product(*(data[name].values.tolist() for name in swept(data)))
     values = zip(*(data[name].values.ravel().tolist() for name in present), strict=True)
-    units = [data[name].attrs.get("units", "1") for name in present]
-    header = [name if unit == "1" else f"{name}_{unit}" for name, unit in zip(present, units, strict=True)]
     rows = [[*context, *row] for context, row in zip(contexts, values, strict=True)]
-    return Data([*swept(data), *header], rows)
+    return Data([_with_unit(data[name]) for name in (*swept(data), *present)], rows)
 
 
 def density_columns(data: xarray.Dataset, chosen: Sequence[Index], supercell: Supercell) -> Data:
@@ -103,4 +101,10 @@ def _rows_at(
         point = point_at(data, index)
         context = [float(point[name]) for name in swept(data)]
         rows += [[*context, *map(float, row)] for row in zip(*of(point), strict=True)]
-    return Data([*swept(data), *header], rows)
+    return Data([*(_with_unit(data[name]) for name in swept(data)), *header], rows)
+
+
+def _with_unit(variable: xarray.DataArray) -> str:
+    """The name of a column: moire_phase_degree, or moire_depth of a number."""
+    units = variable.attrs.get("units", "1").replace(" ", "_")
+    return str(variable.name) if units == "1" else f"{variable.name}_{units}"

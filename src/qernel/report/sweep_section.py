@@ -1,5 +1,6 @@
 """The part of the page that shows one sweep: figures, findings and the table."""
 
+import string
 from collections.abc import Iterator, Sequence
 
 import xarray
@@ -124,7 +125,7 @@ def _forces(data: xarray.Dataset, name: str, config: Config, folder: Folder, clo
 
 def _routing(data: xarray.Dataset, name: str, config: Config, folder: Folder) -> str:
     layers = data.sizes["layer"]
-    letters = "abcdef"[:layers]
+    letters = string.ascii_lowercase[:layers]
     panels = ", ".join(f"({letter}) layer {number}" for number, letter in enumerate(letters, start=1))
     header = [
         *swept(data),

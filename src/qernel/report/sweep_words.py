@@ -33,8 +33,9 @@ def setting(data: xarray.Dataset) -> str:
             ranges[name] = (float(attrs[f"system_{name}"]),) * 2
     parameters = parameters_in_words(attrs["system_moire_potential"], ranges)
     samples = f"{attrs['samples']}"
-    if "samples" in data and data["samples"].max() > attrs["samples"]:
-        samples = f"{int(data['samples'].min())} to {int(data['samples'].max())}"
+    if "samples" in data:  # older files do not say
+        least, most = int(data["samples"].min()), int(data["samples"].max())
+        samples = f"{least}" if least == most else f"{least} to {most}"
     return (
         f"{attrs['electrons']} electrons in {attrs['moire_cells']} moiré cells, {parameters}; "
         f"{attrs['walkers_per_context']} walkers × {samples} samples per context"
@@ -45,9 +46,10 @@ def origin(data: xarray.Dataset) -> str:
     """By which program, when, and from which wavefunction."""
     attrs = data.attrs
     when = attrs["created"].replace("T", " ").replace("+00:00", " UTC")
+    stopped = f"; {attrs['stopped']}" if "stopped" in attrs else ""
     return (
         f"Measured {when} by {attrs['program']}, with the wavefunction of training step "
-        f"{attrs['training_step']} and {attrs['moves_per_sample']} Langevin moves per sample"
+        f"{attrs['training_step']} and {attrs['moves_per_sample']} Langevin moves per sample{stopped}"
     )
 
 

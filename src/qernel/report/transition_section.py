@@ -5,6 +5,7 @@ from pathlib import Path
 
 import xarray
 
+import qernel
 from qernel.findings import conclusion, sign
 from qernel.numbering import new_file
 from qernel.report import figures
@@ -13,6 +14,7 @@ from qernel.report.style import figure_style, spoken
 from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
 from qernel.transition import Evidence
+from qernel.workflows import Weighed
 
 
 def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folder: Folder) -> str:
@@ -34,13 +36,29 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
     )
 
 
-def write_transition(data: xarray.Dataset, evidence: Evidence, directory: Path) -> Path:
+def write_transition(weighed: Weighed, directory: Path) -> Path:
     """Write transition-NNN.json and the figure beside it, over no existing file; returns the former."""
-    path = new_file(directory, "transition", ".json")
-    path.write_text(json.dumps({"conclusion": conclusion(evidence)} | evidence.as_dict(), indent=1))
+    evidence, path = weighed.evidence, new_file(directory, "transition", ".json")
+    made = {"program": f"qernel {qernel.__version__}", "seed": weighed.seed, "sweeps": _sources(weighed)}
+    found = {"conclusion": conclusion(evidence)} | evidence.as_dict()
+    path.write_text(json.dumps(found | made, indent=1))
     with figure_style():
-        transition_figure(data, evidence, path.stem, Folder(directory))
+        transition_figure(weighed.lowest, evidence, path.stem, Folder(directory))
     return path
+
+
+def _sources(weighed: Weighed) -> list[dict]:
+    """What was weighed: files, and of what they are."""
+    kept = ("training_step", "created", "walkers_per_context", "samples")
+    return [
+        {"name": name, "file": str(data.encoding["source"])} | {key: _plain(data.attrs[key]) for key in kept}
+        for name, data in weighed.sweeps.items()
+    ]
+
+
+def _plain(value):
+    """An attribute, which netCDF reads as a numpy scalar, for JSON."""
+    return value if isinstance(value, str) else int(value)
 
 
 def _columns(data: xarray.Dataset, evidence: Evidence) -> Data:

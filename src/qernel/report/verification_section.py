@@ -11,10 +11,14 @@ from qernel.runs import VERIFICATION, Run
 from qernel.verification.check import Check, cells
 
 
-def verification_section(run: Run, folder: Folder) -> Iterator[str]:
-    """A table for each group of comparisons, those that failed marked."""
-    content = json.loads((run.path / VERIFICATION).read_text(encoding="utf-8"))
-    checks = [Check(**{name: row[name] for name in Check._fields}) for row in content["checks"]]
+def verification_section(run: Run, folder: Folder, level: int) -> Iterator[str]:
+    """A table for each group of comparisons, those that failed marked; headings are of this level."""
+    try:
+        content = json.loads((run.path / VERIFICATION).read_text(encoding="utf-8"))
+        checks = [Check(**{name: row[name] for name in Check._fields}) for row in content["checks"]]
+    except (ValueError, KeyError, TypeError):
+        yield html.paragraph(f"{VERIFICATION} is damaged, or of another version: left out.")
+        return
     failed = sum(not check.passed for check in checks)
     words = f"{len(checks) - failed} of {len(checks)} comparisons passed" + (
         f", {failed} FAILED" if failed else ""
@@ -27,7 +31,7 @@ def verification_section(run: Run, folder: Folder) -> Iterator[str]:
     )
     names = ("quantity", "unit", "reference", "ours", "difference", "in sigma", "allowed", "verdict")
     for group, members in itertools.groupby(checks, key=lambda check: check.group):
-        yield html.heading(4, group)
+        yield html.heading(level, group)
         yield html.table(
             [(name, "") for name in names],
             [

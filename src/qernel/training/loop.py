@@ -102,8 +102,9 @@ def train(config: Config, state: TrainingState) -> Iterator[tuple[TrainingState,
         if int(state.refused_in_a_row) >= _PATIENCE:
             raise TrainingStopped(
                 f"{_PATIENCE} steps in a row gave non-finite energies or updates (now step {index + 1});"
-                " try a smaller optimizer.learning_rate, a smaller optimizer.norm_bound"
-                " (at first: optimizer.first_norm_bound), or training.precision=float64"
+                " try a new run with a smaller optimizer.learning_rate, a smaller optimizer.norm_bound"
+                " (at first: optimizer.first_norm_bound), or training.precision=float64;"
+                " with training.start it goes on from here"
             )
 
 

@@ -148,7 +148,7 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
         breaks,
         peak,
         (_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
-        [each for each in crossed if not any(_overlap((each.value,) * 2, switch) for switch in switches)],
+        [each for each in crossed if not any(low <= each.value <= high for low, high in switches)],
         switches,
     )
 

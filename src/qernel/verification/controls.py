@@ -12,6 +12,7 @@ from qernel.hamiltonian import Coulomb, moire_hamiltonian
 from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.lattice import supercell_of
 from qernel.sampling import initial_walkers, make_sampling
+from qernel.transition import locate
 from qernel.verification.check import Check
 from qernel.verification.hamiltonian import standard_family
 from qernel.wavefunction.slater import BlochDeterminant
@@ -21,10 +22,10 @@ _DEPTHS = np.linspace(0.7, 1.5, 9)
 
 
 def check_no_jump(*, walkers: int = 512, samples: int = 60) -> Iterator[Check]:
-    """The Coulomb energy of non-interacting electrons (7 in 9 cells, a closed shell) is smooth in the depth.
+    """`qernel transition` finds none in the Coulomb energy of non-interacting electrons.
 
-    Their states are filled with the interaction switched off and measured with it. A straight line on either
-    side of every possible break must not mismatch there beyond what one smooth curve explains.
+    Seven in nine cells, a closed shell, whose states are filled with the interaction switched off and
+    measured with it: smooth in the depth.
     """
     family = standard_family(ranges=(("moire_depth", 0.5, 2.0),))
     hamiltonian = moire_hamiltonian(supercell_of(9), (7, 0), family)
@@ -47,30 +48,12 @@ def check_no_jump(*, walkers: int = 512, samples: int = 60) -> Iterator[Check]:
         unit = float(couplings.energy_unit) / 7
         energies.append(unit * float(found.mean))
         errors.append(unit * float(found.error))
-    jump, error = largest_jump(_DEPTHS, np.array(energies), np.array(errors))
+    found = locate(_DEPTHS, np.array(energies), np.array(errors))
     yield Check(
         _GROUP,
-        "largest jump of the interaction energy without interaction",
-        "meV",
+        "transitions found in the interaction energy, electrons without interaction",
+        "1",
         0.0,
-        jump,
-        error,
+        float(found.found),
         source="filled bands change smoothly",
     )
-
-
-def largest_jump(x: np.ndarray, y: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """The most significant step, with its error, of a parabola with a step between two neighbouring points.
-
-    The step's significance is lowered by sqrt(2 ln(number of places)), as it is the largest of so many.
-    """
-    places = range(3, len(x) - 2)
-    found = []
-    for place in places:
-        step = (np.arange(len(x)) >= place).astype(float)
-        design = np.stack([np.ones_like(x), x, x**2, step], axis=1) / errors[:, None]
-        covariance = np.linalg.inv(design.T @ design)
-        amplitude = float((covariance @ design.T @ (y / errors))[-1])
-        found.append((amplitude, float(np.sqrt(covariance[-1, -1]))))
-    amplitude, error = max(found, key=lambda pair: abs(pair[0]) / pair[1])
-    return amplitude, error * float(np.sqrt(max(1.0, 2 * np.log(len(found)))))

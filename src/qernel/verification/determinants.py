@@ -19,7 +19,7 @@ from qernel.reference import (
 from qernel.verification.check import Check
 
 _MOST_ELECTRONS = 20  # seconds of Hartree-Fock for each context
-_FREE_ORBITALS = 0.05  # meV per electron that a network's determinant may lie above the lowest one
+_FREE_ORBITALS = 0.05  # meV per electron that a network's determinant may lie off the lowest one found
 _FITS = 0.05  # of the correlation energy: as much do published fits for the infinite gas differ
 
 
@@ -48,7 +48,7 @@ def check_determinants(
         float(np.asarray(energy.error)),
         found["uncertainty"],
         above=_FREE_ORBITALS if is_determinant(model) else 0.0,
-        below=abs(found["energy"]),
+        below=_FREE_ORBITALS if is_determinant(model) else abs(found["energy"]),
         source="plane-wave unrestricted Hartree-Fock",
     )
     if hamiltonian.family.couplings(jnp.asarray(context)).moire == 0 and not hamiltonian.spins[1]:

@@ -1,0 +1,95 @@
+"""Sweeps as files: written over nothing, found again by what they can show, told apart by their system."""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+import xarray
+
+from qernel.config import UserError
+from qernel.dataset import load_dataset
+from qernel.lattice import Supercell, supercell_of
+from qernel.numbering import check_writable, new_file
+from qernel.runs import Run
+from qernel.transition.evidence import LEAST_POINTS, may_show_transition
+
+
+def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> Path:
+    """Write netCDF as NAME-NNN.nc, numbered after all there are; never over an existing file.
+
+    Raises UserError where it cannot be.
+    """
+    check_writable(directory)
+    partial = directory / f"{name}.{os.getpid()}.partial"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        data.to_netcdf(partial, engine="scipy")
+        return partial.replace(new_file(directory, name, ".nc"))
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write to {directory}: {error.strerror}") from None
+
+
+def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
+    """A sweep's file, or a run's newest sweep over so many parameters that may show a transition.
+
+    Of a run those count whose walkers came from training; where walkers came from elsewhere, as in
+    `sweep_from_all_starts`, what is seen may be theirs. Warns of newer files that are passed over. The
+    dataset's `encoding["source"]` names the file.
+
+    Raises UserError where there is none.
+    """
+    number = "one parameter" if parameters == 1 else "two parameters"
+    wanted = f"sweep over {number} with {LEAST_POINTS} contexts or more"
+    if not source.exists():
+        raise UserError(f"{source} does not exist")
+    if source.is_dir():
+        passed_over = []
+        Run(source).config()  # complains if this is not a run at all
+        for file in reversed(Run(source).sweep_files()):
+            data = load_dataset(file)
+            if data is None:
+                passed_over.append(f"{file.name} (damaged)")
+            elif not may_show_transition(data, parameters):
+                passed_over.append(file.name)
+            elif data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
+                if passed_over:
+                    warnings.warn(
+                        f"{source}: {file.name} counts; newer ones are no {wanted}: {', '.join(passed_over)}",
+                        stacklevel=2,
+                    )
+                return data
+        second = " --over OTHER=START:STOP:7" if parameters == 2 else ""
+        raise UserError(
+            f"{source} has no {wanted}: make one with"
+            f" qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
+        )
+    data = load_dataset(source)
+    if data is None:
+        raise UserError(f"{source} is damaged, or neither a run nor a sweep")
+    if not may_show_transition(data, parameters):
+        raise UserError(f"{source} is no {wanted}")
+    return data
+
+
+def system_of(data: xarray.Dataset) -> str:
+    """The system that was swept with all its parameters, however its supercell was written."""
+    labels = re.findall(r"-?\d+", str(data.attrs.get("system_supercell", "")))
+    cells = int(data.attrs["moire_cells"])
+    matrix = Supercell(((labels[0], labels[1]), (labels[2], labels[3]))) if labels else supercell_of(cells)
+    electrons = data.attrs["system_electrons"]
+    return f"{electrons} electrons in {matrix.matrix}, {_parameters(data)}"
+
+
+def system_but_size(data: xarray.Dataset) -> str:
+    """What sweeps of several sizes of one system share: all parameters, the swept ones, and the filling."""
+    filling = data.attrs["electrons"] / data.attrs["moire_cells"]
+    return f"{data['energy'].dims} {filling:.9g} {_parameters(data)}"
+
+
+def _parameters(data: xarray.Dataset) -> list[tuple[str, object]]:
+    """Parameters of the system that do not say its size, in alphabetical order."""
+    size = ("system_electrons", "system_cells", "system_supercell", "system_filling")
+    named = ((name, value) for name, value in data.attrs.items() if name.startswith("system_"))
+    return sorted((name, value) for name, value in named if name not in size)
