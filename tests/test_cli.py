@@ -63,12 +63,14 @@ MISTAKES = {
     "no time": (["train", "pair", "--minutes", "nan"], ["--minutes is a number"]),
     "no memory": (["plan", "pair", "--memory", "nan"], ["--memory is a number of GiB above 0"]),
     "no steps": (["finetune", "six-K", "--at", "moire_depth=1", "--steps", "0"], ["--steps", "not 0"]),
-    "seed": (["train", "pair", "training.seed=99999999999999999999"], ["training.seed", "less than"]),
+    "seed": (
+        ["train", "pair", "training.seed=99999999999999999999"],
+        ["training.seed", "less than or equal"],
+    ),
     "model": (
         ["sweep", "six-over-dept"],
         ["not a run, nor a shipped model", "did you mean 'six-over-depth'?"],
     ),
-    "out": (["train", "pair", "--out", "/proc/self/cmdline"], ["/proc/self/cmdline is a file"]),
     "no file": (["transition", "nowhere.nc", "--out", "."], ["nowhere.nc does not exist"]),
     "resampling": (["transition", "nowhere.nc", "--out", ".", "--seed", "-1"], ["the resampling", "not -1"]),
     "processes": (["train", "pair", "--processes", "2"], ["cannot join", "--coordinator HOST:PORT"]),
@@ -109,6 +111,8 @@ def test_resuming_with_another_architecture(capsys, trained_run, tiny_file):
 
 def test_directory_that_holds_something_else(capsys, tmp_path, tiny_file):
     (tmp_path / "notes.txt").write_text("mine")
+    error = fails(capsys, tmp_path, "train", tiny_file, "--out", tmp_path / "notes.txt")
+    assert "notes.txt is a file: choose another --out" in error
     assert "is not empty" in fails(capsys, tmp_path, "train", tiny_file, "--out", tmp_path)
 
 

@@ -131,6 +131,23 @@ def test_three_models_cross_one_after_the_other():
     np.testing.assert_allclose([each.value for each in found], [0.33, 0.73], rtol=0, atol=1e-12)
 
 
+def test_a_third_model_that_noise_makes_lowest_in_between_hides_no_crossing():
+    x = np.linspace(0.85, 1.39, 19)
+    a, c = 0 * x, 2 * (1.12 - x)
+    b = np.minimum(a, c) + np.where(np.isclose(x, 1.12), -0.01, 0.05)
+    (found,) = crossed(x, {"a": a, "b": b, "c": c}, (0.02, 0.02, 0.02))
+    assert (found.before, found.after) == ("a", "c")
+    assert found.value == pytest.approx(1.12, abs=0.01)
+
+
+def test_a_model_that_noise_makes_lowest_at_first_hides_no_crossing():
+    x = np.linspace(0.0, 1.0, 11)
+    b, c = 0 * x, 1.06 - 2 * x
+    a = np.where(x == 0, -0.01, 3.0)
+    (found,) = crossed(x, {"a": a, "b": b, "c": c}, (0.01, 0.01, 0.01))
+    assert (found.before, found.after) == ("b", "c")
+
+
 def test_points_that_scatter_more_than_their_errors_say():
     scatter = 0.02 * np.array([1, -1, -1, 1, 1, -1, 1])
     (calm,) = crossed(DEPTH, {"a": 0 * DEPTH, "b": 2 * (1.01 - DEPTH)}, (0.003, 0.004))

@@ -13,6 +13,8 @@ import xarray
 from qernel.config import UserError
 from qernel.crossing import Crossing, crossings
 
+_SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
+
 
 def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """Energies of the named sweeps side by side, and the lowest.
@@ -59,12 +61,33 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
 
 
 def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, list[Crossing]]:
-    """The envelope of sweeps over one parameter, and where they cross; a single sweep is its own."""
+    """The envelope of sweeps over one parameter, and where those of different momenta cross.
+
+    A single sweep is its own.
+    """
     if len(sweeps) == 1:
         (only,) = sweeps.values()
         return only, []
     lowest, data = envelope(sweeps), compare(sweeps)  # the former complains where contexts differ
-    return lowest, crossings(data["energy"], data["energy_error"])
+    (parameter,) = (str(dim) for dim in lowest["energy"].dims)
+    found = []
+    for crossing in crossings(data["energy"], data["energy_error"]):
+        at = {parameter: crossing.value}
+        pair = (sweeps[name].sel(at, method="nearest") for name in (crossing.before, crossing.after))
+        if not share_momenta(*pair):
+            found.append(crossing)
+    return lowest, found
+
+
+def share_momenta(one: xarray.Dataset, other: xarray.Dataset) -> bool:
+    """Whether two measurements at one context have most of their weight in the same momenta, if known.
+
+    Such models may be two approximations of one state.
+    """
+    if "sector_weight" not in one or "sector_weight" not in other:
+        return False
+    shared = np.minimum(one["sector_weight"].values, other["sector_weight"].values).sum()
+    return bool(shared > _SHARED)
 
 
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:

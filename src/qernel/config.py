@@ -208,7 +208,7 @@ class Stage(_Section):
 class TrainingConfig(_Section):
     """Sampling and schedule."""
 
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     start: str | None = Field(
         default=None,
         description="run or shipped model to start from instead of random weights",

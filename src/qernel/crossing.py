@@ -57,38 +57,44 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     order = order[known[order]]
     x, energies, errors = energy[parameter].values[order].astype(float), energies[:, order], errors[:, order]
     names, lowest = energy["model"].values, energies.argmin(axis=0).tolist()
-    found, begin = [], 0
-    while begin < len(x) - 1:
-        before, after, end = lowest[begin], lowest[begin + 1], begin + 1
-        if before != after:
-            gap, spread = energies[after] - energies[before], np.hypot(errors[before], errors[after])
-            end = _end_of_change(lowest, gap / spread, begin)
-            if lowest[end] == after and _is_sure(gap / spread, begin, end):
-                zero = _zero(x, gap, spread, begin, end)
-                found.append(Crossing(str(names[before]), str(names[after]), *zero))
-        begin = end
+    found, before, i = [], lowest[:1], 1  # the lowest, and those that may have been the lowest before it
+    while i < len(x):
+        new, end = lowest[i], i
+        if new not in before:
+            for old in reversed(before):
+                gap, spread = energies[new] - energies[old], np.hypot(errors[old], errors[new])
+                begin = int(np.flatnonzero(gap[:i] >= 0)[-1]) if np.any(gap[:i] >= 0) else 0
+                end = _end_of_change(lowest, gap / spread, old, i)
+                was_lower, is_lower = _sides(gap / spread, begin, end)
+                if was_lower and is_lower:
+                    zero = _zero(x, gap, spread, begin, end)
+                    found.append(Crossing(str(names[old]), str(names[new]), *zero))
+                    before = [new]
+                    break
+                if is_lower and old == before[-1]:
+                    before = [*before, new]
+        i = end + 1
     return found
 
 
-def _end_of_change(lowest: list[int], gap: Points, begin: int) -> int:
-    """The context where a change of the lowest model that begins at `begin` is over.
+def _end_of_change(lowest: list[int], gap: Points, now: int, begin: int) -> int:
+    """The context where a change from model `now` to the one that is lowest at `begin` is over.
 
-    The two models may change places again as long as the gap, in units of its error, is noise.
+    The two may change places again as long as the gap, in units of its error, is noise.
     """
-    end = begin + 1
-    for i in range(begin + 1, len(lowest) - 1):
-        if {lowest[i], lowest[i + 1]} - {lowest[begin], lowest[begin + 1]} or abs(gap[i]) > _SIGMAS:
+    end, new = begin, lowest[begin]
+    for i in range(begin, len(lowest) - 1):
+        if lowest[i + 1] not in (now, new) or abs(gap[i]) > _SIGMAS:
             break
-        if lowest[i] != lowest[i + 1]:
+        if lowest[i] != lowest[i + 1] == new:
             end = i + 1
     return end
 
 
-def _is_sure(gap: Points, begin: int, end: int) -> bool:
-    """Whether the nearest gaps that are no noise, in units of the error, are positive before and negative
-    after."""
+def _sides(gap: Points, begin: int, end: int) -> tuple[bool, bool]:
+    """Whether the nearest gap that is no noise, in units of the error, is positive before, negative after."""
     before, after = (side[np.abs(side) > _SIGMAS] for side in (gap[: begin + 1], gap[end:]))
-    return bool(len(before) and len(after) and before[-1] > 0 > after[0])
+    return bool(len(before) and before[-1] > 0), bool(len(after) and after[0] < 0)
 
 
 def _zero(x: Points, gap: Points, error: Points, begin: int, end: int) -> tuple[float, float]:

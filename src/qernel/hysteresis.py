@@ -33,7 +33,8 @@ def by_start(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """The sweeps, named by their starts, side by side along the dimension `start`."""
     first = next(iter(sweeps.values()))
     names = [each for name in VARIABLES if name in first for each in (name, f"{name}_error")]
-    names += [name for name in ("energy_r_hat", "drift") if name in first]  # how far to trust them
+    doubts = ("energy_r_hat", "drift")  # older files lack the latter
+    names += [name for name in doubts if all(name in each for each in sweeps.values())]
     data = xarray.concat(
         [each[names] for each in sweeps.values()], "start", join="exact", combine_attrs="override"
     )

@@ -26,12 +26,12 @@ def new_file(directory: Path, name: str, suffix: str) -> Path:
 
 def check_writable(directory: Path) -> None:
     """Raises UserError where no file could be written to a directory, or where it would be made."""
-    there = next(each for each in (directory, *directory.parents) if each.exists())
     try:
+        there = next(each for each in (directory, *directory.parents) if each.exists())
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise UserError(f"cannot write to {directory}: {error.strerror}") from None
+        raise UserError(f"cannot write to {directory}: {error.strerror or error}") from None
 
 
 def oldest_first(directory: Path, suffix: str) -> list[Path]:

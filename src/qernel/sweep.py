@@ -99,10 +99,18 @@ def sweep(
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     measurement = _compiled(config, hamiltonian, effort, list(over))
-    asked = len(grid)
-    grid, measured = _measure_once(measurement, state, grid, effort, progress)
+    asked, stopped = len(grid), []
+
+    def watched(share: float) -> None:
+        try:
+            progress(share)
+        except StopMeasuring:
+            stopped.append(share)
+            raise
+
+    grid, measured = _measure_once(measurement, state, grid, effort, watched)
     if effort.target_error is not None:
-        measured = _measure_to_precision(measurement, state, grid, measured, effort, progress)
+        measured = _measure_to_precision(measurement, state, grid, measured, effort, watched)
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
@@ -111,7 +119,7 @@ def sweep(
     for observable in measurement.observables.values():
         coordinates |= observable.coordinates()
     data = sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
-    if len(grid) < asked or any(int(row["samples"].value) < effort.samples for row in rows):
+    if stopped:
         data.attrs["stopped"] = f"stopped early, after {len(grid)} of {asked} contexts"
     return data
 

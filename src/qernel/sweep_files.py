@@ -10,7 +10,7 @@ import xarray
 from qernel.config import UserError
 from qernel.dataset import load_dataset
 from qernel.lattice import Supercell, supercell_of
-from qernel.numbering import check_writable, new_file
+from qernel.numbering import new_file
 from qernel.runs import Run
 from qernel.transition.evidence import LEAST_POINTS, may_show_transition
 
@@ -20,15 +20,15 @@ def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> P
 
     Raises UserError where it cannot be.
     """
-    check_writable(directory)
+    path = new_file(directory, name, ".nc")
     partial = directory / f"{name}.{os.getpid()}.partial"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         data.to_netcdf(partial, engine="scipy")
-        return partial.replace(new_file(directory, name, ".nc"))
+        return partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write to {directory}: {error.strerror}") from None
+        path.unlink()
+        raise UserError(f"cannot write to {directory}: {error.strerror or error}") from None
 
 
 def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
@@ -75,11 +75,10 @@ def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
 
 def system_of(data: xarray.Dataset) -> str:
     """The system that was swept with all its parameters, however its supercell was written."""
-    labels = re.findall(r"-?\d+", str(data.attrs.get("system_supercell", "")))
-    cells = int(data.attrs["moire_cells"])
-    matrix = Supercell(((labels[0], labels[1]), (labels[2], labels[3]))) if labels else supercell_of(cells)
-    electrons = data.attrs["system_electrons"]
-    return f"{electrons} electrons in {matrix.matrix}, {_parameters(data)}"
+    given = [int(entry) for entry in re.findall(r"-?\d+", str(data.attrs.get("system_supercell", "")))]
+    matrix = ((given[0], given[1]), (given[2], given[3])) if given else None
+    cell = Supercell(matrix) if matrix else supercell_of(int(data.attrs["moire_cells"]))
+    return f"{data.attrs['system_electrons']} electrons in {cell.matrix}, {_parameters(data)}"
 
 
 def system_but_size(data: xarray.Dataset) -> str:

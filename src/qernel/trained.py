@@ -37,14 +37,15 @@ class Trained(eqx.Module):
         Differentiable in the electrons and in the context. Raises UserError if a context is missing or
         not one of the model's, or electrons are not as many as the model's.
         """
-        if jnp.shape(electrons)[-2:] != (self.hamiltonian.electrons, 2):
+        electrons = jnp.asarray(electrons)
+        if electrons.shape[-2:] != (self.hamiltonian.electrons, 2):
             raise UserError(
-                f"positions have to be (..., {self.hamiltonian.electrons}, 2), not {jnp.shape(electrons)}"
+                f"positions have to be (..., {self.hamiltonian.electrons}, 2), not {electrons.shape}"
             )
         dtype = jnp.dtype(self.config.training.precision)
         couplings = self.hamiltonian.family.couplings(self._point(context))
         couplings = jax.tree.map(lambda x: x.astype(dtype), couplings)
-        return _evaluate(self.state.model, jnp.asarray(electrons).astype(dtype), couplings)
+        return _evaluate(self.state.model, electrons.astype(dtype), couplings)
 
     @property
     def walkers(self) -> Float[Array, "context walker electron 2"]:

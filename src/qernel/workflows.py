@@ -1,7 +1,7 @@
 """What the commands do: train a run, measure a sweep, look for a transition."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -275,23 +275,29 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[Weighed]:
     Several models of one system are taken together, the lowest at each context. Raises UserError where two
     sources are sweeps of one run, of which the lower one would be so by chance.
     """
-    _check_seed_and_runs(sources, seed)
+    _check_seed(seed)
     systems: dict[str, dict[str, xarray.Dataset]] = {}
     for source in sources:
         data = read_sweep(source)
         systems.setdefault(system_of(data), {})[str(source)] = data
     for sweeps in systems.values():
+        _check_runs(sweeps)
         lowest, crossed = lowest_of(sweeps)
         yield Weighed(sweeps, lowest, weigh(lowest, crossed, seed=seed), seed)
 
 
-def _check_seed_and_runs(sources: Sequence[Path], seed: int) -> None:
+def _check_seed(seed: int) -> None:
     if seed < 0:
         raise UserError(f"the seed of the resampling has to be 0 or more, not {seed}")
-    runs: dict[Path, Path] = {}
+
+
+def _check_runs(sources: Iterable[str]) -> None:
+    """Raises UserError where two sources, runs or sweeps' files, are of one run."""
+    runs: dict[Path, str] = {}
     for source in sources:
-        where = source.resolve()
-        run = where.parents[1] if where.is_file() and where.parent.name == "sweeps" else where
+        run = where = Path(source).resolve()
+        if where.is_file() and Run(where.parents[1]).exists():
+            run = where.parents[1]
         if run in runs:
             raise UserError(f"{runs[run]} and {source} are of one run: the lower one would be so by chance")
         runs[run] = source
@@ -302,8 +308,9 @@ def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagr
 
     Raises UserError where they are not, or two of them are sweeps of one run.
     """
-    _check_seed_and_runs(sources, seed)
+    _check_seed(seed)
     sweeps = {str(source): read_sweep(source, parameters=2) for source in sources}
+    _check_runs(sweeps)
     systems = {name: system_of(data) for name, data in sweeps.items()}
     if len(set(systems.values())) > 1:
         raise UserError(f"{', '.join(sweeps)} are not models of one system")

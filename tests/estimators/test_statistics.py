@@ -81,6 +81,13 @@ def test_jackknife_of_copies_counts_them_once():
     assert np.median(errors) == pytest.approx(math.sqrt(2 * (1.25 / 0.75) / 1600), rel=0.15)
 
 
+def test_jackknife_of_a_single_walker_has_no_error():
+    samples = Accumulator(200)
+    for values in np.repeat(autoregressive(0.5, 200, 1), 8, axis=1):
+        samples.add(values)
+    assert np.isnan(jackknife_samples(lambda mean: mean**2, samples)[1])
+
+
 def test_r_hat_of_what_is_not_a_number_is_none():
     samples = autoregressive(0.5, 40, 6)
     samples[7, 2] = np.nan

@@ -336,7 +336,7 @@ def test_residuals_are_flagged_where_they_are_sure_and_large(reported):
         index: [flag.text for flag in found if "eigenstate" in flag.text]
         for index, found in flag_sweep(data.assign(**named), {}).items()
     }
-    about = "no eigenstate: dE/dλ is 1.0% off ⟨∂H/∂λ⟩; train on here"
+    about = "no eigenstate: dE/dλ is off ⟨∂H/∂λ⟩ by more than 1% of the sweep's largest; train on here"
     assert {index: found for index, found in flags.items() if found} == {(1,): [about], (2,): [about]}
 
 

@@ -136,17 +136,30 @@ def test_models_of_one_momentum_that_give_way_to_each_other_are_no_transition(sh
     first = np.full(len(DEPTH), shared)
     sweeps["crystal"]["sector_weight"][:] = np.stack([first, 1 - first], axis=1)
     lowest, crossed = lowest_of(sweeps)
-    evidence = weigh(lowest, crossed)
+    evidence, gap = weigh(lowest, crossed), [(DEPTH[8], DEPTH[9])]
     assert evidence.breaks["coulomb"].found
-    assert len(crossed) == 1
     if shared < 0.5:
-        assert (evidence.switches, evidence.crossings) == ([], crossed)
+        assert len(crossed) == 1
+        assert (evidence.switches, evidence.turns) == ([], gap)
         assert evidence.transition is not None
     else:
-        assert (evidence.switches, evidence.crossings) == ([(DEPTH[8], DEPTH[9])], [])
+        assert crossed == []
+        assert (evidence.switches, evidence.turns) == (gap, [])
         assert evidence.transition is None
         assert evidence.place is None
         assert conclusion(evidence).endswith("same momentum, as two approximations of one state do")
+
+
+def test_two_models_of_one_phase_hide_no_transition():
+    sweeps = liquid_and_crystal()
+    noise = 0.01 * np.random.default_rng(5).normal(size=len(DEPTH))
+    sweeps["liquid2"] = sweeps["liquid"].assign(energy=sweeps["liquid"]["energy"] + noise)
+    lowest, crossed = lowest_of(sweeps)
+    evidence = weigh(lowest, crossed)
+    assert len(evidence.switches) > 2
+    assert [each.after for each in crossed] == ["crystal"]
+    assert evidence.transition is not None
+    assert evidence.place.value == pytest.approx(1.12, abs=0.02)
 
 
 def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():

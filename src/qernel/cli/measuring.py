@@ -74,7 +74,9 @@ def compare_command(
     *runs: Path,
     over: list[str],
     sampling: Sampling = Sampling(),
-    refine: Annotated[int, Parameter(help="Rounds of three more contexts where the lowest changes.")] = 0,
+    refine: Annotated[
+        int, Parameter(help="Rounds of three more contexts where another momentum is lowest.")
+    ] = 0,
     out: Path = Path("runs/comparisons"),
 ) -> None:
     """Sweep several models of one system: which lies lowest where, and where they cross.

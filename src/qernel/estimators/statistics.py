@@ -149,10 +149,13 @@ def jackknife(
 def jackknife_samples(
     function: Callable[..., np.ndarray], *samples: Accumulator, skewed: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`jackknife` of the means of samples; as theirs, the error grows where walkers share what they do."""
+    """`jackknife` of the means of samples; as theirs, the error grows where walkers share what they do.
+
+    Of copies of a single walker it is not a number.
+    """
     value, error = jackknife(function, *(each.walker_means for each in samples), skewed=skewed)
     sharing = max(float(np.mean(each.sharing)) for each in samples)
-    return value, np.asarray(math.sqrt(sharing) * error)
+    return value, np.where((error == 0) & (sharing > 1), np.nan, math.sqrt(sharing) * error)
 
 
 def skewness_factor(values: np.ndarray) -> np.ndarray:

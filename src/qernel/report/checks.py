@@ -50,15 +50,15 @@ def flags_of(
     for name, force in forces.items():
         residual, error = (abs(float(point[f"residual_{name}{end}"])) for end in ("", "_error"))
         if residual > max(_SURE * error, _LARGEST_RESIDUAL * force):
-            flags.append(Flag(_about_residual(name, residual / force if force else math.inf)))
+            flags.append(Flag(_about_residual(name)))
     if below_exact(point):
         flags.append(Flag("below exact by more than 3 sigma: a bug", bug=True))
     return flags
 
 
-def _about_residual(parameter: str, share: float) -> str:
-    name = symbol(parameter)
-    return f"no eigenstate: dE/d{name} is {share:.1%} off ⟨∂H/∂{name}⟩; train on here"
+def _about_residual(parameter: str) -> str:
+    name, share = symbol(parameter), f"{_LARGEST_RESIDUAL:.0%} of the sweep's largest"
+    return f"no eigenstate: dE/d{name} is off ⟨∂H/∂{name}⟩ by more than {share}; train on here"
 
 
 def below_exact(point: xarray.Dataset) -> bool:
@@ -81,7 +81,7 @@ def flag_sweep(
     forces = {
         name: float(np.nanmax(np.abs(data[f"force_{name}"].values)))
         for name in CONTEXT_PARAMETERS
-        if f"force_{name}" in data and f"residual_{name}_error" in data
+        if f"residual_{name}_error" in data and bool(data[f"force_{name}"].notnull().any())
     }
     for index in np.ndindex(data["energy"].shape):
         flags = flags_of(data.isel(dict(zip(dims, index, strict=True))), ranges, forces)

@@ -38,10 +38,12 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
 
 def write_transition(weighed: Weighed, directory: Path) -> Path:
     """Write transition-NNN.json and the figure beside it, over no existing file; returns the former."""
-    evidence, path = weighed.evidence, new_file(directory, "transition", ".json")
+    evidence = weighed.evidence
     made = {"program": f"qernel {qernel.__version__}", "seed": weighed.seed, "sweeps": _sources(weighed)}
     found = {"conclusion": conclusion(evidence)} | evidence.as_dict()
-    path.write_text(json.dumps(found | made, indent=1))
+    text = json.dumps(found | made, indent=1)
+    path = new_file(directory, "transition", ".json")
+    path.write_text(text)
     with figure_style():
         transition_figure(weighed.lowest, evidence, path.stem, Folder(directory))
     return path

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from qernel.comparison import share_momenta
 from qernel.crossing import Crossing
 from qernel.dataset import TITLE
 from qernel.least_squares import fit
@@ -23,7 +24,6 @@ from qernel.transition.decision import Break, Interval, locate
 from qernel.transition.peak import Peak, locate_peak
 
 LEAST_POINTS = 7
-_SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
 
 #: Variables of a sweep that may jump or bend, {} the swept parameter.
 BREAKING = ("coulomb", "force_{}", "bragg_sqrt3")
@@ -55,7 +55,8 @@ class Evidence(NamedTuple):
     peak: Peak | None  # of the fidelity susceptibility
     sectors: tuple[Sector, Sector] | None  # at the lowest and at the highest value of the parameter
     crossings: list[Crossing]  # of models of different momenta
-    switches: list[Interval]  # contexts between which the lowest model changes and its momentum does not
+    switches: list[Interval]  # contexts between which the lowest model changes and its momentum does not,
+    turns: list[Interval]  # or does
 
     @property
     def transition(self) -> Break | None:
@@ -77,11 +78,18 @@ class Evidence(NamedTuple):
 
     @property
     def switching(self) -> bool:
-        """Whether the interaction energy breaks where one model gives way to another of the same momentum."""
+        """Whether the interaction energy breaks where one model gives way to another of the same momentum.
+
+        Not where one of another momentum takes over as well.
+        """
         interaction = self.breaks.get("coulomb")
-        return interaction is not None and any(
-            _overlap(interaction.within_95, each) for each in self.switches
-        )
+        if interaction is None or not interaction.found:
+            return False
+        inside = [
+            any(_overlap(interaction.within_95, each) for each in kind)
+            for kind in (self.switches, self.turns)
+        ]
+        return inside == [True, False]
 
     @property
     def agreeing(self) -> list[str]:
@@ -129,7 +137,7 @@ def may_show_transition(data: xarray.Dataset, parameters: int = 1) -> bool:
 def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int = 0) -> Evidence:
     """Evidence of a sweep that `may_show_transition`, or of the envelope of several with their crossings."""
     (parameter,) = (str(dim) for dim in data["energy"].dims)
-    x, breaks, switches = data[parameter].values, {}, _switches(data)
+    x, breaks, (switches, turns) = data[parameter].values, {}, _changes(data)
     for variable in (name.format(parameter) for name in BREAKING):
         here, values, errors = _measured(data, variable)
         if len(here) >= LEAST_POINTS:
@@ -148,8 +156,9 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
         breaks,
         peak,
         (_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
-        [each for each in crossed if not any(low <= each.value <= high for low, high in switches)],
+        list(crossed),
         switches,
+        turns,
     )
 
 
@@ -187,16 +196,16 @@ def _measured(data: xarray.Dataset, name: str) -> tuple[np.ndarray, np.ndarray, 
     return x[known], values[known], errors[known]
 
 
-def _switches(data: xarray.Dataset) -> list[Interval]:
-    """Neighbouring contexts of an envelope with different models and, for the most part, the same momenta."""
-    if "model" not in data.coords or "sector_weight" not in data:
-        return []
+def _changes(data: xarray.Dataset) -> tuple[list[Interval], list[Interval]]:
+    """Neighbouring contexts of an envelope with different models: of the same momenta, and of others."""
+    if "model" not in data.coords:
+        return [], []
     (parameter,) = (str(dim) for dim in data["energy"].dims)
-    x, models = data[parameter].values.tolist(), data["model"].values
-    weights = data["sector_weight"].transpose(parameter, "sector").values
-    shared = np.minimum(weights[1:], weights[:-1]).sum(axis=1)
-    changes = np.flatnonzero((models[1:] != models[:-1]) & (shared > _SHARED))
-    return [(x[i], x[i + 1]) for i in changes.tolist()]
+    x, models, found = data[parameter].values.tolist(), data["model"].values, ([], [])
+    for i in np.flatnonzero(models[1:] != models[:-1]).tolist():
+        alike = share_momenta(*(data.isel({parameter: j}) for j in (i, i + 1)))
+        found[0 if alike else 1].append((x[i], x[i + 1]))
+    return found
 
 
 def _overlap(one: Interval, other: Interval) -> bool:
