@@ -121,7 +121,7 @@ def test_command_says_what_is_wrong(tmp_path, capsys):
         ([], "needs a run or a sweep's file"),
         ([line], "is no sweep over two parameters with 7 contexts or more"),
         ([other, "--along", "twist_1"], "twist_1 among them"),
-        ([str(tmp_path)], "has no sweep over two parameters"),
+        ([str(tmp_path)], "is not a run"),
     ):
         with pytest.raises(SystemExit) as exit:
             main(["diagram", *arguments, "--out", str(tmp_path / "out")])
