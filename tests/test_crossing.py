@@ -148,6 +148,13 @@ def test_a_model_that_noise_makes_lowest_at_first_hides_no_crossing():
     assert (found.before, found.after) == ("b", "c")
 
 
+def test_a_model_that_noise_makes_lowest_at_first_may_take_over_again():
+    gap = np.array([0.005, -0.1, -0.2, -0.1, 0.1, 0.2, 0.3])
+    (found,) = crossed(DEPTH, {"a": 0 * gap, "b": gap}, (0.01, 0.01))
+    assert (found.before, found.after) == ("b", "a")
+    assert DEPTH[3] <= found.value <= DEPTH[4]
+
+
 def test_points_that_scatter_more_than_their_errors_say():
     scatter = 0.02 * np.array([1, -1, -1, 1, 1, -1, 1])
     (calm,) = crossed(DEPTH, {"a": 0 * DEPTH, "b": 2 * (1.01 - DEPTH)}, (0.003, 0.004))

@@ -60,8 +60,8 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     found, before, i = [], lowest[:1], 1  # the lowest, and those that may have been the lowest before it
     while i < len(x):
         new, end = lowest[i], i
-        if new not in before:
-            for old in reversed(before):
+        if new != before[-1]:
+            for old in (each for each in reversed(before) if each != new):
                 gap, spread = energies[new] - energies[old], np.hypot(errors[old], errors[new])
                 begin = int(np.flatnonzero(gap[:i] >= 0)[-1]) if np.any(gap[:i] >= 0) else 0
                 end = _end_of_change(lowest, gap / spread, old, i)
