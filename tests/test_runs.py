@@ -83,15 +83,15 @@ def test_what_may_not(run, tiny, change, named):
     assert run.config_file.read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", ["directory", "file"])
-def test_place_that_is_taken(tmp_path, tiny, kind):
+@pytest.mark.parametrize(("kind", "what"), [("directory", "not empty and not a run"), ("file", "a file")])
+def test_place_that_is_taken(tmp_path, tiny, kind, what):
     place = tmp_path / "thesis"
     if kind == "directory":
         place.mkdir()
         (place / "chapter.tex").write_text("")
     else:
         place.write_text("")
-    with pytest.raises(UserError, match="thesis is not empty"):
+    with pytest.raises(UserError, match=f"thesis is {what}: choose"):
         Run(place).begin(tiny())
     assert len(list(tmp_path.rglob("*"))) == (2 if kind == "directory" else 1)
 
