@@ -26,7 +26,7 @@ def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     data = xarray.concat(
         [each[shared] for each in sweeps.values()], "model", join="exact", combine_attrs="override"
     ).assign_coords(model=list(sweeps))
-    index = data["energy"].fillna(np.inf).argmin("model")
+    index = _lowest(data["energy"])
     data["lowest"] = data["model"][index].drop_vars("model")
     data["lowest"].attrs = {"long_name": "name of the model of lowest energy"}
     for name in shared:
@@ -47,7 +47,7 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     Raises UserError where sweeps are not at the same contexts.
     """
     try:
-        index = compare(sweeps)["energy"].fillna(np.inf).argmin("model")
+        index = _lowest(compare(sweeps)["energy"])
         first, *others = sweeps.values()
         common = [n for n in first if all(n in each and each[n].sizes == first[n].sizes for each in others)]
         stacked = xarray.concat(
@@ -58,6 +58,11 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
             f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such"
         ) from None
     return stacked.assign_coords(model=list(sweeps)).isel(model=index)
+
+
+def _lowest(energy: xarray.DataArray) -> xarray.DataArray:
+    """Index of the lowest model at every context; the first one where none has an energy."""
+    return energy.fillna(np.inf).argmin("model")
 
 
 def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, list[Crossing]]:

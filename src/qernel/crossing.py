@@ -60,19 +60,18 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     found, before, i = [], lowest[:1], 1  # the lowest, and those that may have been the lowest before it
     while i < len(x):
         new, end = lowest[i], i
-        if new != before[-1]:
-            for old in (each for each in reversed(before) if each != new):
-                gap, spread = energies[new] - energies[old], np.hypot(errors[old], errors[new])
-                begin = int(np.flatnonzero(gap[:i] >= 0)[-1]) if np.any(gap[:i] >= 0) else 0
-                end = _end_of_change(lowest, gap / spread, old, i)
-                was_lower, is_lower = _sides(gap / spread, begin, end)
-                if was_lower and is_lower:
-                    zero = _zero(x, gap, spread, begin, end)
-                    found.append(Crossing(str(names[old]), str(names[new]), *zero))
-                    before = [new]
-                    break
-                if is_lower and old == before[-1]:
-                    before = [*before, new]
+        for old in [each for each in reversed(before) if each != new] if new != before[-1] else []:
+            gap, spread = energies[new] - energies[old], np.hypot(errors[old], errors[new])
+            begin = int(np.flatnonzero(gap[:i] >= 0)[-1]) if np.any(gap[:i] >= 0) else 0
+            end = _end_of_change(lowest, gap / spread, old, i)
+            was_lower, is_lower = _sides(gap / spread, begin, end)
+            if was_lower and is_lower:
+                zero = _zero(x, gap, spread, begin, end)
+                found.append(Crossing(str(names[old]), str(names[new]), *zero))
+                before = [new]
+                break
+            if is_lower and old == before[-1]:
+                before = [*before, new]
         i = end + 1
     return found
 

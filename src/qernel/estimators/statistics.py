@@ -63,7 +63,7 @@ class Accumulator:
     def estimate(self) -> Estimate:
         """The mean over time and walkers, and its error."""
         mean, variance, correlated = self._moments()
-        sharing = self.sharing
+        sharing = self._sharing(variance, correlated)
         # Copies of a single walker have means without scatter: as if it forgot at once.
         correlated = np.where(sharing > 1, np.maximum(correlated, 1.0), correlated) * sharing
         error = np.sqrt(variance * correlated / self._count)
@@ -75,17 +75,21 @@ class Accumulator:
     def sharing(self) -> np.ndarray:
         """Walkers per independent walker: 1 unless they are correlated beyond four standard deviations."""
         _, variance, correlated = self._moments()
+        return self._sharing(variance, correlated)
+
+    def _sharing(self, variance: np.ndarray, correlated: np.ndarray) -> np.ndarray:
         if self._taken < _SHORTEST:
             return np.ones_like(variance)
         first, second = self._fluctuations / self._taken
         unit = np.where(variance == 0, 1.0, variance)
-        sharing = (second - first**2) * len(self.walker_means) / unit
+        sharing = (second - first**2) * (self._count / self._taken) / unit
         chance = np.sqrt(2 * np.maximum(correlated, 1.0) / self._taken)
         return np.where((variance != 0) & (sharing > 1 + 4 * chance), sharing, 1.0)
 
     @property
     def _count(self) -> int:
-        return self._taken * len(self.walker_means)
+        assert self._sums is not None, "no sample yet"
+        return self._taken * self._sums.shape[1]
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, variance of a sample, 0 but for rounding, and what correlations in time multiply it with."""

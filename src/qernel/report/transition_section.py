@@ -41,7 +41,7 @@ def write_transition(weighed: Weighed, directory: Path) -> Path:
     evidence = weighed.evidence
     made = {"program": f"qernel {qernel.__version__}", "seed": weighed.seed, "sweeps": _sources(weighed)}
     found = {"conclusion": conclusion(evidence)} | evidence.as_dict()
-    text = json.dumps(found | made, indent=1)
+    text = json.dumps(found | made, indent=1, default=int)  # netCDF reads integers as numpy's
     path = new_file(directory, "transition", ".json")
     path.write_text(text)
     with figure_style():
@@ -53,14 +53,9 @@ def _sources(weighed: Weighed) -> list[dict]:
     """What was weighed: files, and of what they are."""
     kept = ("training_step", "created", "walkers_per_context", "samples")
     return [
-        {"name": name, "file": str(data.encoding["source"])} | {key: _plain(data.attrs[key]) for key in kept}
+        {"name": name, "file": str(data.encoding["source"])} | {key: data.attrs[key] for key in kept}
         for name, data in weighed.sweeps.items()
     ]
-
-
-def _plain(value):
-    """An attribute, which netCDF reads as a numpy scalar, for JSON."""
-    return value if isinstance(value, str) else int(value)
 
 
 def _columns(data: xarray.Dataset, evidence: Evidence) -> Data:
