@@ -16,7 +16,7 @@ from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
-from qernel.config import load_config
+from qernel.config import Config, load_config
 from qernel.measurement import Effort
 from qernel.sweep import sweep
 from qernel.training.loop import initial_state, train
@@ -59,12 +59,8 @@ def main() -> None:
 def measure(name: str, seed: int, steps: int, system: str) -> dict:
     """Excess over the exact energy with its error, and spread, by depth; number of parameters."""
     use_activation(gelu if name == "with GELU" else algebraic_gelu)
-    depths, (electrons, cells) = SYSTEMS[system], system.split("/")
-    overrides = [f"electrons=[{electrons},0]", f"cells={cells}", "walkers=256", f"seed={seed}"]
-    overrides += VARIANTS[name]
+    depths, config = SYSTEMS[system], configuration(name, seed, steps, system)
     exact = np.array([exact_energy(system, depth) for depth in depths])
-    stages = f"stages=[{{steps={steps},contexts=8}}]"
-    config = load_config("six-over-depth", [*overrides, "decay_steps=100", "refresh_every=50", stages])
     state, _ = deque(train(config, initial_state(config)), maxlen=1).pop()
     data = sweep(config, state, {"moire_depth": depths}, EFFORT._replace(seed=seed))
     return {
@@ -73,6 +69,14 @@ def measure(name: str, seed: int, steps: int, system: str) -> dict:
         "error": data["energy_error"].values.tolist(),
         "spread": data["spread"].values.tolist(),
     }
+
+
+def configuration(name: str, seed: int, steps: int, system: str) -> Config:
+    """A variant's training."""
+    electrons, cells = system.split("/")
+    overrides = [f"electrons=[{electrons},0]", f"cells={cells}", "walkers=256", f"seed={seed}"]
+    schedule = ["decay_steps=100", "refresh_every=50", f"stages=[{{steps={steps},contexts=8}}]"]
+    return load_config("six-over-depth", [*overrides, *VARIANTS[name], *schedule])
 
 
 def use_activation(activation) -> None:

@@ -46,14 +46,17 @@ def measured_rows(
 ) -> list[dict]:
     """A row of `measure(name, seed)` for every variant and seed, saved as soon as there is another.
 
-    What `out` has already is not measured again; exits where that was made otherwise than `about` says.
+    What `out` has already is not measured again; exits where that was made otherwise than `about` says. A row
+    names its processor: the file's environment is that of the last one.
     """
     names, rows = list(names), _saved_rows(out, about)
     done = {(row["variant"], row["seed"]) for row in rows}
     for seed in seeds:  # in turn: what is interrupted has every variant once
         for name in names:
             if (name, seed) not in done:
-                rows.append({"variant": name, "seed": seed} | measure(name, seed))
+                rows.append(
+                    {"variant": name, "seed": seed} | measure(name, seed) | {"cpu": environment()["cpu"]}
+                )
                 jax.clear_caches()  # the compiled code of some ten trainings crashes a process
                 print(f"{name}, seed {seed}: measured", flush=True)
                 save(out, about | {"rows": rows})

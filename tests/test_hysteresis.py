@@ -31,7 +31,9 @@ def sweeps(shift=0.0, seed=0):
 
 
 def test_walkers_that_are_stuck_are_found_where_they_are():
-    for each in memory(sweeps(0.2)):
+    found = memory(sweeps(0.2))
+    assert len(found) == 2
+    for each in found:
         assert each.found
         assert each.where == pytest.approx(1.1)
         assert each.largest == pytest.approx(0.2, abs=0.08)

@@ -12,7 +12,7 @@ import pytest
 from qernel.config import UserError
 from qernel.dataset import sweep_dataset
 from qernel.estimators import OBSERVABLES
-from qernel.estimators.observable import Coordinate, Result
+from qernel.estimators.observable import Coordinate, Observable, Result
 from qernel.hamiltonian import make_hamiltonian, moire_hamiltonian
 from qernel.lattice import Supercell
 from qernel.measurement import Effort, Measurement, make_observables
@@ -195,6 +195,25 @@ def test_unknown_observable_is_one_line_with_a_suggestion(generic_case):
         make_observables(hamiltonian, ["densty"])
     with pytest.raises(UserError, match="unknown observable 'x'; known: energy, density"):
         make_observables(hamiltonian, ["x"])
+
+
+def test_two_observables_do_not_share_a_name(generic_case, monkeypatch):
+    """Else one of them, or the swept parameter, would be lost from the file without a word."""
+    _, model, hamiltonian = generic_case
+
+    class Twin(Observable):
+        name: str = eqx.field(static=True, default="kinetic")
+
+        def sample(self, model, at):
+            return {}
+
+        def results(self, samples, couplings):
+            return {self.name: Result(np.zeros(()), None, "1", "another of this name")}
+
+    for name in ("kinetic", "samples", "moire_depth"):
+        monkeypatch.setitem(OBSERVABLES, "twin", lambda h, name=name: Twin(h, name))
+        with pytest.raises(ValueError, match=f"observable 'twin': a sweep has another {name}"):
+            measured(model, hamiltonian, np.array([[1.0]]), SHORT._replace(observables=("twin",)))
 
 
 def test_energy_comes_first_and_what_does_not_exist_is_left_out(generic_case):

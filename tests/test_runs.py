@@ -120,6 +120,19 @@ def test_what_was_never_trained_has_no_state(tmp_path, tiny, capsys):
     assert "has no checkpoint yet: train it first" in capsys.readouterr().err
 
 
+def test_what_is_interrupted_before_its_first_step_leaves_no_state(tmp_path, tiny, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qernel.workflows.train", interrupted)
+    run = Run(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train_run(tiny(), run, TrainingView(tiny(), Console(quiet=True)))
+    assert not list(run.path.rglob("*.safetensors"))
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        run.state()
+
+
 def test_a_damaged_checkpoint_is_named_where_the_one_before_serves(tmp_path, trained_run):
     shutil.copytree(trained_run.path, tmp_path / "run")
     run = Run(tmp_path / "run")

@@ -19,6 +19,9 @@ from qernel.units import CONTEXT_PARAMETERS
 
 PRESETS = Path(__file__).parent / "presets"
 
+#: Ansätze that can keep a total momentum exactly, which is then their default; others let momenta mix.
+KEEP_MOMENTUM = ("qernel",)
+
 
 class UserError(Exception):
     """A mistake in what the user asked for; its message is one line that says what to do."""
@@ -151,10 +154,10 @@ class ModelConfig(_Section):
         """Without a choice, momenta are free where nothing could keep them."""
         if not isinstance(given, dict) or "sector" in given:
             return given
-        orbitals, qernel = given.get("orbitals", "bloch"), given.get("ansatz", "qernel") == "qernel"
-        if qernel and orbitals == "crystal":
+        orbitals, able = given.get("orbitals", "bloch"), given.get("ansatz", "qernel") in KEEP_MOMENTUM
+        if able and orbitals == "crystal":
             return {**given, "sector": "order"}
-        kept = qernel and orbitals == "bloch" and given.get("moire_features", True)
+        kept = able and orbitals == "bloch" and given.get("moire_features", True)
         return given if kept else {**given, "sector": "free"}
 
     @model_validator(mode="after")
@@ -167,8 +170,9 @@ class ModelConfig(_Section):
             )
         if (self.sector == "order") != (self.orbitals == "crystal"):
             raise ValueError("sector = 'order' and orbitals = 'crystal' need each other, and QERNEL")
-        if self.sector != "free" and (self.ansatz != "qernel" or self.orbitals == "free"):
-            raise ValueError("sector = 'free' is the only one with free orbitals and in the baselines")
+        if self.sector != "free" and (self.ansatz not in KEEP_MOMENTUM or self.orbitals == "free"):
+            with_free = f"with free orbitals, and with ansätze other than {', '.join(KEEP_MOMENTUM)}"
+            raise ValueError(f"sector = 'free' is the only one {with_free}")
         if self.sector != "free" and not self.moire_features:
             raise ValueError("moire_features = false leaves no features unless sector = 'free'")
         if self.sector != "free" and (self.head_size or self.size // self.heads) % 2:

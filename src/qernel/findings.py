@@ -50,6 +50,14 @@ def diagram_table(diagram: Diagram) -> Table:
     return table
 
 
+def crossed(evidence: Evidence) -> list[str]:
+    """A sentence for every crossing of two models' energies."""
+    return [
+        f"{each.before} gives way to {each.after} at {with_error(each.value, each.error)}"
+        for each in evidence.crossings
+    ]
+
+
 def momenta(evidence: Evidence) -> str:
     """The total momentum at either end of the sweep, as a sentence; empty where it was not measured."""
     if evidence.sectors is None:

@@ -24,6 +24,7 @@ from qernel.estimators.statistics import Accumulator
 from qernel.hamiltonian.couplings import Couplings
 from qernel.hamiltonian.hamiltonian import Hamiltonian, couplings_of
 from qernel.sampling import Walkers, make_sampling
+from qernel.units import CONTEXT_PARAMETERS
 from qernel.wavefunction.base import Wavefunction
 
 
@@ -50,6 +51,7 @@ class StopMeasuring(Exception):
 LARGEST_SEED = 2**31 - 1  # that a sweep's file can hold
 DRIFT = 3.0  # standard errors by which potential energies may differ between two blocks
 _BLOCKS = 10
+_OBSERVABLES = 2**31 - 1  # names a stream of random numbers; small ones are walkers'
 _ENOUGH = 10  # samples of a measurement that was ended early
 
 
@@ -208,7 +210,7 @@ class Measurement:
             return {name: observable.sample(model, at) for name, observable in self.observables.items()}
 
         def observe(model, electrons, contexts, key):
-            keys = jax.random.split(jax.random.fold_in(key, 1), electrons.shape[:2])
+            keys = jax.random.split(jax.random.fold_in(key, _OBSERVABLES), electrons.shape[:2])
             couplings = couplings_of(hamiltonian, contexts, dtype)
             batched = over_walkers(one, mesh, self._microbatch)
             return batched(model, (electrons, keys), (contexts, couplings))
@@ -232,7 +234,10 @@ class Measurement:
     def _results(self, sums: dict[str, dict[str, Accumulator]], couplings: Couplings) -> dict[str, Result]:
         found: dict[str, Result] = {}
         for name, observable in self.observables.items():
-            found |= observable.results(sums[name], couplings)
+            results = observable.results(sums[name], couplings)
+            if twice := results.keys() & {*found, *_ABOUT_WALKERS, *CONTEXT_PARAMETERS}:
+                raise ValueError(f"observable '{name}': a sweep has another {', '.join(sorted(twice))}")
+            found |= results
         return found
 
 
@@ -242,14 +247,17 @@ def _shapes(model: Wavefunction, points: Array) -> Hashable:
     return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves), len(points)
 
 
+_ABOUT_WALKERS = {
+    "acceptance": "acceptance of the moves",
+    "drift": "drift at the end of equilibration, in standard errors",
+    "equilibration": "samples thrown away for equilibration",
+    "samples": "samples of each walker",
+}
+
+
 def _about_walkers(acceptance: float, drift: float, thrown_away: int, samples: int) -> dict[str, Result]:
-    numbers = {
-        "acceptance": (acceptance, "acceptance of the moves"),
-        "drift": (drift, "drift at the end of equilibration, in standard errors"),
-        "equilibration": (thrown_away, "samples thrown away for equilibration"),
-        "samples": (samples, "samples of each walker"),
-    }
-    return {name: Result(np.asarray(value), None, "1", text) for name, (value, text) in numbers.items()}
+    numbers = zip(_ABOUT_WALKERS.items(), (acceptance, drift, thrown_away, samples), strict=True)
+    return {name: Result(np.asarray(value), None, "1", text) for (name, text), value in numbers}
 
 
 def _block(effort: Effort) -> int:

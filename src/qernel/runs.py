@@ -24,7 +24,13 @@ from qernel.batching import gather
 from qernel.config import Config, UserError, load_config
 from qernel.numbering import check_writable, oldest_first
 from qernel.processes import by_first, is_first, same_everywhere
-from qernel.training.checkpoint import checkpoints, load_latest, newest_step, save_checkpoint
+from qernel.training.checkpoint import (
+    checkpoints,
+    load_latest,
+    newest_step,
+    save_checkpoint,
+    set_aside_after,
+)
 from qernel.training.contexts import stages_until
 from qernel.training.loop import initial_state
 from qernel.training.step import StepMetrics, TrainingState
@@ -177,13 +183,12 @@ class Run:
         """The recorded steps, oldest first; a line cut short by a crash is left out."""
         if self.metrics_file.is_file():
             for line in self.metrics_file.read_text().splitlines():
-                try:
+                with contextlib.suppress(json.JSONDecodeError):
                     yield json.loads(line)
-                except json.JSONDecodeError:
-                    return
 
     def forget_after(self, step: int) -> None:
-        """Drop recorded steps beyond the state that training resumes from."""
+        """Drop recorded steps beyond the state that training resumes from, and set damaged states aside."""
+        set_aside_after(self.checkpoint_directory, step)
         if self.metrics_file.is_file():
             kept = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
             write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))

@@ -27,7 +27,7 @@ from qernel.wavefunction.base import Wavefunction
 
 _TARGET_ACCEPTANCE = 0.65  # 0.57 is best for many electrons, flat around it for few
 _TUNING_RATE = 0.5
-_EXCHANGE = 1  # names a stream of random numbers
+_EXCHANGE = 2**31 - 1  # names a stream of random numbers; small ones are walkers'
 
 
 class Walkers(eqx.Module):
@@ -154,7 +154,8 @@ def exchange(
     second and third, .... `present` is log|psi| of each walker where it is.
     """
     count, places = len(order), jnp.arange(len(order))
-    odd = jax.random.bernoulli(key).astype(places.dtype)
+    side, draws = jax.random.split(key)
+    odd = jax.random.bernoulli(side).astype(places.dtype)
     mates = jnp.where((places - odd) % 2 == 0, places + 1, places - 1)
     mates = jnp.where((mates < 0) | (mates >= count), places, mates)
     partner = jnp.zeros_like(order).at[order].set(order[mates])
@@ -164,7 +165,7 @@ def exchange(
         return model(electrons, couplings).log_abs
 
     change = over_walkers(log_abs, mesh, microbatch)(model, offered, couplings) - present
-    coins = jax.random.uniform(jax.random.fold_in(key, 1), change.shape, change.dtype)
+    coins = jax.random.uniform(draws, change.shape, change.dtype)
     coin = coins[jnp.minimum(jnp.arange(count), partner)]  # one for both of a pair
     accept = jnp.log(coin) < 2 * (change + change[partner])
     return Walkers(jnp.where(accept[..., None, None], offered, walkers.electrons), walkers.width)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xarray
 
-from qernel.config import UserError
+from qernel.config import SystemConfig, UserError
 from qernel.dataset import load_dataset
 from qernel.lattice import Supercell, supercell_of
 from qernel.numbering import new_file
@@ -25,10 +25,12 @@ def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> P
     try:
         data.to_netcdf(partial, engine="scipy")
         return partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
         path.unlink()
-        raise UserError(f"cannot write to {directory}: {error.strerror or error}") from None
+        if isinstance(error, OSError):
+            raise UserError(f"cannot write to {directory}: {error.strerror or error}") from None
+        raise
 
 
 def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
@@ -78,7 +80,8 @@ def system_of(data: xarray.Dataset) -> str:
     given = [int(entry) for entry in re.findall(r"-?\d+", str(data.attrs.get("system_supercell", "")))]
     matrix = ((given[0], given[1]), (given[2], given[3])) if given else None
     cell = Supercell(matrix) if matrix else supercell_of(int(data.attrs["moire_cells"]))
-    return f"{data.attrs['system_electrons']} electrons in {cell.matrix}, {_parameters(data)}"
+    electrons, swept = data.attrs["system_electrons"], data["energy"].dims
+    return f"{electrons} electrons in {cell.matrix}, {_parameters(data)}, over {swept}"
 
 
 def system_but_size(data: xarray.Dataset) -> str:
@@ -88,7 +91,15 @@ def system_but_size(data: xarray.Dataset) -> str:
 
 
 def _parameters(data: xarray.Dataset) -> list[tuple[str, object]]:
-    """Parameters of the system that do not say its size, in alphabetical order."""
-    size = ("system_electrons", "system_cells", "system_supercell", "system_filling")
-    named = ((name, value) for name, value in data.attrs.items() if name.startswith("system_"))
-    return sorted((name, value) for name, value in named if name not in size)
+    """Parameters of the system that do not say its size, in alphabetical order.
+
+    Without those at their defaults, which files of before there was such a parameter do not name.
+    """
+    fields, size = SystemConfig.model_fields, ("electrons", "cells", "supercell", "filling")
+    prefix = "system_"
+    given = {name[len(prefix) :]: value for name, value in data.attrs.items() if name.startswith(prefix)}
+    return sorted(
+        (name, value)
+        for name, value in given.items()
+        if name not in size and not (name in fields and value == fields[name].default)
+    )

@@ -89,7 +89,7 @@ def _train(config: Config, run: Run, view: TrainingView, minutes: float | None) 
                     f" {newest_step(run.checkpoint_directory)} ({str(error).splitlines()[0]})"
                 ) from None
             # Where the other processes are is known of the errors only that all of them meet.
-            if isinstance(error, TrainingStopped) or not has_others():
+            if int(state.step) > 0 and (isinstance(error, TrainingStopped) or not has_others()):
                 run.save(state)
             raise
         run.save(state)
@@ -225,8 +225,9 @@ def compare_runs(
 ) -> dict[str, xarray.Dataset]:
     """Sweep several runs of one system at the same contexts; each sweep is written to its own run.
 
-    Returns the sweeps by the runs' names. `refine` is the number of rounds of more contexts where the lowest
-    has a transition. Raises UserError where systems or contexts differ, or one run is given twice.
+    Returns the sweeps by the runs' names. All have the same seed, which makes the errors of their differences
+    no larger than independent ones. `refine` is the number of rounds of more contexts where the lowest has a
+    transition. Raises UserError where systems or contexts differ, or one run is given twice.
     """
     _check_comparable(runs, over)
     names = [run.path.name for run in runs]

@@ -96,6 +96,12 @@ def test_batches_of_contexts_by_vmap():
     np.testing.assert_allclose(batch.moire[1], EVERYTHING.couplings(contexts[1]).moire, rtol=1e-14)
 
 
+def test_integers_are_contexts_too():
+    family = dataclasses.replace(PAPER, ranges=(("moire_depth", 0.5, 2.0),))
+    given, meant = family.couplings(jnp.array([1])), family.couplings(jnp.array([1.0]))
+    jax.tree.map(np.testing.assert_array_equal, given, meant)
+
+
 def test_single_precision_context_gives_single_precision_couplings():
     couplings = EVERYTHING.couplings(EVERYTHING.middle().astype(jnp.float32))
     assert {leaf.dtype for leaf in jax.tree.leaves(couplings)} == {jnp.dtype(jnp.float32)}

@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from qernel.config import load_config
+from qernel.config import UserError, load_config
 from qernel.dataset import sweep_dataset
 from qernel.estimators.density import bin_centres
 from qernel.estimators.observable import Result
@@ -450,7 +450,68 @@ def test_several_runs_share_the_first_ones_page(tmp_path):
     assert written == runs[0].path / "report" / "index.html"
     assert (written.parent / "2-two-training-energy.csv").is_file()
     assert not (runs[1].path / "report").exists()
-    assert re.findall(r"<h2>(\w+)</h2>", written.read_text()) == ["one", "two"]
+    text = written.read_text()
+    assert re.findall(r"<h2>([^<]+)</h2>", text) == ["The lowest of one, two", "one", "two"]
+    assert f"qernel compare {runs[0].path} {runs[1].path}" in text  # there are no sweeps yet
+
+
+@pytest.mark.usefixtures("no_model")
+def test_models_of_one_system_are_compared(tmp_path):
+    """Two whose energies cross at depth 1.2, and whose interaction energies differ by 2 meV."""
+    runs = [make_run(tmp_path / name) for name in ("liquid", "crystal")]
+    depths = np.linspace(0.6, 1.8, 13).tolist()
+    for run, sign in zip(runs, (-1, 1), strict=True):
+        data = fabricate(run.config(), {"moire_depth": depths})
+        data["energy"].values -= 5 * sign * (data["moire_depth"] - 1.2).values
+        data["coulomb"].values[:] = -56.0 - sign
+        write_sweep(data, run.sweep_directory)
+    other = make_run(tmp_path / "other", "system.dielectric_constant=7.0")
+    written = write_report(*runs, other, directory=tmp_path / "page")
+    assert written.parent == tmp_path / "page"
+    assert not (runs[0].path / "report").exists()
+    text = written.read_text()
+    assert re.findall(r"<h2>([^<]+)</h2>", text) == [
+        "The lowest of liquid, crystal",
+        "liquid",
+        "crystal",
+        "other",
+    ]
+    assert re.search(r"liquid gives way to crystal at 1\.(199|20[01])", text)
+    assert "Transition found: the interaction energy has a jump (-2.00" in text
+    rows = read_csv(written.parent / "models-1-energies.csv")
+    assert [row["model"] for row in rows] == ["liquid"] * 13 + ["crystal"] * 13
+    assert [float(row["energy_meV"]) for row in rows[13:]] == data["energy"].values.tolist()
+
+
+@pytest.mark.usefixtures("no_model")
+def test_models_over_two_parameters_give_a_diagram(tmp_path):
+    two = "contexts.dielectric_constant=[4.0,10.0]"
+    runs = [make_run(tmp_path / name, two) for name in ("liquid", "crystal")]
+    depths = np.linspace(0.6, 1.8, 9).tolist()
+    for run, sign in zip(runs, (-1, 1), strict=True):
+        data = fabricate(run.config(), {"moire_depth": depths, "dielectric_constant": [5.0, 8.0]})
+        data["energy"].values -= 5 * sign * (data["moire_depth"] - 1.2).values[:, None]
+        data["coulomb"].values[:] = -56.0 - sign
+        write_sweep(data, run.sweep_directory)
+    written = write_report(*runs)
+    assert "Phase diagram." in written.read_text()
+    rows = read_csv(written.parent / "models-1-diagram.csv")
+    assert [float(row["interaction_jump_meV"]) for row in rows] == pytest.approx([-2, -2], abs=0.1)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path):
+    run = make_run(tmp_path / "run")
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(UserError, match=r"cannot write .*taken"):
+        write_report(run, directory=tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_model")
+def test_the_command_for_a_run_at_one_context_has_one(tmp_path):
+    run = make_run(tmp_path / "tuned", "training.within={moire_depth=[1.05,1.05]}")
+    assert f"qernel sweep {run.path} --over moire_depth=1.05<" in write_report(run).read_text()
 
 
 @pytest.mark.usefixtures("no_model")

@@ -13,7 +13,14 @@ from safetensors.numpy import save_file
 
 import qernel.training.checkpoint
 from qernel.config import UserError
-from qernel.training.checkpoint import checkpoints, load_checkpoint, load_latest, save_checkpoint
+from qernel.training.checkpoint import (
+    checkpoints,
+    load_checkpoint,
+    load_latest,
+    newest_step,
+    save_checkpoint,
+    set_aside_after,
+)
 from qernel.training.loop import initial_state
 
 
@@ -74,6 +81,20 @@ def test_truncated_file_is_named_and_the_one_before_used(state, tmp_path, kept):
     assert len(complaints) == 1
     assert str(newest) in complaints[0]
     assert "the one before" in complaints[0]
+
+
+def test_a_damaged_newest_file_does_not_count_among_the_two(state, tmp_path):
+    save_checkpoint(tmp_path, at_step(state, 1))
+    save_checkpoint(tmp_path, at_step(state, 20)).write_bytes(b"")
+    latest, _ = load_latest(tmp_path, state)
+    set_aside_after(tmp_path, int(latest.step))
+    assert newest_step(tmp_path) == 1
+    save_checkpoint(tmp_path, at_step(state, 2))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "step-00000001.safetensors",
+        "step-00000002.safetensors",
+        "step-00000020.damaged",
+    ]
 
 
 def test_nothing_readable_is_an_error_that_names_the_files(state, tmp_path):

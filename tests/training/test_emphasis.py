@@ -32,6 +32,11 @@ def test_density_follows_the_measured_spread():
     assert np.all(np.diff(density) >= -1e-9)
 
 
+def test_draws_are_even_where_nothing_varies():
+    emphasis = Emphasis.even(np.ones(2), 1).measured(jnp.array([[0.2], [0.8]]), jnp.zeros(2))
+    np.testing.assert_array_equal(emphasis.density, np.ones((1, 16)))
+
+
 def test_what_was_measured_long_ago_is_forgotten():
     positions = jnp.array([[0.2], [0.8]])
     emphasis = Emphasis.even(np.ones(2), 1).measured(positions, jnp.array([1000.0, 1.0]))

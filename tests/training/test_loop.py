@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qernel.batching import walker_mesh
 from qernel.config import UserError
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hamiltonian.bands import filled_band_energy
+from qernel.optimize import make_optimizer
 from qernel.training.checkpoint import load_checkpoint, save_checkpoint
 from qernel.training.contexts import draw_contexts
 from qernel.training.loop import TrainingStopped, initial_state, train
+from qernel.training.step import make_optimization
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,19 @@ def test_steps_change_everything_and_report_it(straight):
         np.testing.assert_allclose(each.components.sum(axis=1), each.energy, rtol=1e-10)
         assert np.all((each.acceptance > 0) & (each.acceptance < 1))
         assert not each.refused
+
+
+def test_spread_is_that_of_complex_local_energies(tiny, generic):
+    """It vanishes for eigenstates alone: the real part may be constant where psi has a wrong phase."""
+    config = tiny()
+    model, hamiltonian = generic(config)
+    state = eqx.tree_at(lambda s: s.model, initial_state(config), model)
+    mesh, optimizer = walker_mesh(config.training.walkers // 2), make_optimizer(config.optimizer, hamiltonian)
+    _, metrics, energies = make_optimization(config, hamiltonian, optimizer, mesh)(state, jnp.ones(2))
+    unit = float(hamiltonian.family.couplings(state.contexts[0]).energy_unit) / hamiltonian.electrons
+    squares = np.mean(np.abs(energies) ** 2, axis=1) - np.abs(np.mean(energies, axis=1)) ** 2
+    np.testing.assert_allclose(metrics.spread, unit * np.sqrt(squares), rtol=1e-4)
+    assert np.all(np.std(energies.imag, axis=1) > 0.1 * np.std(energies.real, axis=1))
 
 
 def test_contexts_are_frozen_between_redraws(straight, tiny):

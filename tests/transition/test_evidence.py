@@ -241,6 +241,12 @@ def test_the_command_says_where_draws_it_and_overwrites_nothing(tmp_path, capsys
     assert content["seed"] == 0
 
 
+def test_one_size_is_not_extrapolated():
+    place = Place(1.0, (0.9, 1.1))
+    with pytest.raises(ValueError, match="two sizes"):
+        extrapolate([(6, place), (6, place)])
+
+
 def test_only_sizes_of_one_system_are_extrapolated(tmp_path, capsys):
     other = make_sweep(1.07, electrons=18)
     other.attrs["system_dielectric_constant"] = 10.0

@@ -106,17 +106,27 @@ def diagram(
 
 
 @app.command
-def report(run: Path, /) -> None:
-    """Draw a run's figures and write one HTML page that opens without a network.
+def report(*runs: Path, out: Path | None = None) -> None:
+    """Draw figures of a run, or of several, and write one HTML page that opens without a network.
+
+    Several models of one system are compared: the lowest at each context, and where that changes.
 
     Parameters
     ----------
-    run
-        A run's directory, or the name of a shipped model, which is copied to runs/NAME first.
+    runs
+        Runs' directories, or names of shipped models, which are copied to runs/NAME first.
+    out
+        Directory of the page and its figures; report/ in the run, runs/reports/NAME+NAME of several.
     """
     from qernel.report.page import write_report
 
-    page = write_report(open_run(run))
+    if not runs:
+        raise UserError("report needs a run")
+    opened = [open_run(run) for run in runs]
+    if len({run.path.resolve() for run in opened}) < len(opened):
+        raise UserError(f"{', '.join(map(str, runs))}: one of them is given twice")
+    together = Path("runs/reports") / "+".join(run.path.resolve().name for run in opened)
+    page = write_report(*opened, directory=out or (together if len(opened) > 1 else None))
     console.print(f"wrote {page}", highlight=False, soft_wrap=True)
 
 

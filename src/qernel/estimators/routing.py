@@ -10,7 +10,6 @@ from qernel.estimators.observable import Configuration, Observable, Result
 from qernel.estimators.statistics import Accumulator
 from qernel.hamiltonian.couplings import Couplings
 from qernel.wavefunction.base import Wavefunction
-from qernel.wavefunction.qernel import Qernel
 
 
 class Routing(Observable):
@@ -21,9 +20,9 @@ class Routing(Observable):
     """
 
     def sample(self, model: Wavefunction, at: Configuration) -> dict[str, Array]:
-        if not isinstance(model, Qernel):
-            return {}
         weights = model.routing(at.electrons, at.couplings)
+        if weights is None:
+            return {}
         entropy = jnp.sum(jax.scipy.special.entr(weights), axis=-1)
         return {"weight": jnp.mean(weights, axis=1), "used": jnp.mean(jnp.exp(entropy), axis=1)}
 

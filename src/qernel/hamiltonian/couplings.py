@@ -55,6 +55,8 @@ class Family(eqx.Module):
     def couplings(self, context: Float[Array, " parameter"]) -> Couplings:
         """Dimensionless couplings at one context, in laboratory units; differentiable in it."""
         context = jnp.asarray(context)
+        if not jnp.issubdtype(context.dtype, jnp.inexact):
+            context = context.astype(jnp.float64)  # integers would truncate all other parameters
         varying = {name: context[i] for i, name in enumerate(self.names)}
 
         def value(name):

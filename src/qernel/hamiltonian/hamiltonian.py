@@ -12,19 +12,28 @@ from qernel.hamiltonian.coulomb import Coulomb
 from qernel.hamiltonian.couplings import Couplings, Family
 from qernel.hamiltonian.moire import MoirePotential
 from qernel.lattice import Supercell
+from qernel.units import CONTEXT_PARAMETERS
 
 
 class Hamiltonian(eqx.Module):
     """H(c) / E_M of (n_up, n_down) electrons in a supercell, for every context c of a family.
 
     `terms` are the potential terms: callables (electrons, couplings) -> energy in E_M, each with a `name`.
-    A new term is a new file beside this one and an entry in `moire_hamiltonian`.
+    A new term is a new file beside this one and an entry in `moire_hamiltonian`. Raises ValueError where two
+    have one name, or one that sweeps have for something else.
     """
 
     supercell: Supercell = eqx.field(static=True)
     spins: tuple[int, int] = eqx.field(static=True)
     family: Family
     terms: tuple[Callable, ...]
+
+    def __check_init__(self):
+        taken = {"energy", *CONTEXT_PARAMETERS}
+        for name in self.components:
+            if name in taken:
+                raise ValueError(f"no term can be called '{name}': sweeps have it for something else")
+            taken.add(name)
 
     @property
     def electrons(self) -> int:
@@ -48,17 +57,9 @@ class Hamiltonian(eqx.Module):
 def make_hamiltonian(config: Config) -> Hamiltonian:
     """The Hamiltonian of a configuration, with its ranges as the family's contexts."""
     system = config.system
-    family = Family(
-        moire_potential=system.moire_potential,
-        moire_depth=system.moire_depth,
-        moire_phase=system.moire_phase,
-        dielectric_constant=system.dielectric_constant,
-        effective_mass=system.effective_mass,
-        moire_constant=system.moire_constant,
-        twist_1=system.twist_1,
-        twist_2=system.twist_2,
-        ranges=tuple((name, low, high) for name, (low, high) in config.contexts.items()),
-    )
+    parameters = {name: getattr(system, name) for name in ("moire_potential", *CONTEXT_PARAMETERS)}
+    ranges = tuple((name, low, high) for name, (low, high) in config.contexts.items())
+    family = Family(**parameters, ranges=ranges)
     return moire_hamiltonian(system.lattice(), system.electrons, family)
 
 

@@ -72,7 +72,7 @@ def _step(equation, operands: list[Operand]) -> Sequence[Operand]:
     for whole, rule in _WHOLE.items():
         if label == name_of(whole, ranks) and (results := rule(*operands)) is not None:
             return results
-    if label == _LINEAR_MAP and ranks == (2, 2):
+    if label == _LINEAR_MAP and ranks == (2, 2) and not isinstance(operands[1], Jet):
         return _operation(label, lambda x, weight: [x @ weight], equation, operands)
     if name in _CALLS:
         called = equation.params[_CALLS[name]]

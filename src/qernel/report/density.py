@@ -26,7 +26,7 @@ class DensityMap(NamedTuple):
 def density_map(density: Float[np.ndarray, "cell_1 cell_2"], supercell: Supercell) -> DensityMap:
     """Repeat a density periodically over a square of two supercells' length or four moiré periods.
 
-    `density` holds electrons per a_M^2 in bins along the supercell vectors, as `DensityHistogram`
+    `density` holds electrons per a_M^2 in bins along the supercell vectors, as `estimators.density.Density`
     makes it. It is blurred by `BLUR` to quieten counting noise, and interpolated linearly.
     """
     first, second = supercell.vectors

@@ -1,4 +1,4 @@
-"""The figure of a phase diagram, and its numbers."""
+"""The figure of a phase diagram, and its numbers: on the page, and as files of its own."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,24 @@ from pathlib import Path
 from qernel.diagram import Diagram
 from qernel.numbering import new_file
 from qernel.report import figures
-from qernel.report.publish import Data, Folder, publish_data
-from qernel.report.style import figure_style, save_figure
+from qernel.report.publish import Data, Folder, publish_data, publish_figure
+from qernel.report.style import figure_style, save_figure, spoken
+from qernel.report.sweep_words import setting
+
+
+def diagram_figure(found: Diagram, name: str, folder: Folder) -> str:
+    """HTML of the figure; its files go to `folder` under `name`."""
+    mapped = "S(K)" if "bragg_sqrt3" in found.data else "Interaction energy per electron"
+    return publish_figure(
+        folder,
+        name,
+        "Phase diagram",
+        f"(a) {mapped} of the lowest model, and the transition along {spoken(found.along)} at each"
+        f" {spoken(found.across)}, with 68% intervals. (b) Jump of the interaction energy there, with one"
+        f" standard error. {setting(found.data)}.",
+        figures.diagram(found),
+        _rows(found),
+    )
 
 
 def write_diagram(found: Diagram, directory: Path) -> Path:

@@ -1,5 +1,6 @@
 """The strokes that figures share."""
 
+import itertools
 import string
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from qernel.crossing import Crossing
 from qernel.diagram import Diagram
 from qernel.report import style
 from qernel.report.history import Curve
@@ -146,6 +148,14 @@ def draw_branches(axes: Axes, x: np.ndarray, found: Break) -> None:
 def shade_interval(axes: Axes, interval: tuple[float, float]) -> None:
     """An interval of the swept parameter that holds a jump, a kink or a peak."""
     axes.axvspan(*interval, color=style.DIFFERENCE, alpha=0.15, linewidth=0)
+
+
+def draw_crossings(panels: Sequence[Axes], crossings: Sequence[Crossing]) -> None:
+    """Where energies of two models cross, and its error, in every panel."""
+    for axes, crossing in itertools.product(panels, crossings):
+        ends = crossing.value - crossing.error, crossing.value + crossing.error
+        axes.axvspan(*ends, color=style.EXACT, alpha=0.15, linewidth=0)
+        axes.axvline(crossing.value, color=style.EXACT, linestyle="--", linewidth=1.0)
 
 
 def draw_transition_line(axes: Axes, found: Diagram) -> None:

@@ -1,6 +1,5 @@
 """One function per figure: data in, matplotlib Figure out. Call them inside `style.figure_style`."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import xarray
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from qernel.crossing import Crossing
 from qernel.diagram import Diagram
 from qernel.hysteresis import swept_parameter
 from qernel.report import style
@@ -19,6 +19,7 @@ from qernel.report.drawing import (
     draw_band,
     draw_blocks,
     draw_branches,
+    draw_crossings,
     draw_map,
     draw_measured,
     draw_residual,
@@ -98,6 +99,28 @@ def sweep_energy(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] 
     panels[-1].set_xlabel(axis_label(str(dim)))
     letter_panels(panels)
     shade_outside(panels, data, ranges)
+    return figure
+
+
+def models(data: xarray.Dataset, crossings: Sequence[Crossing]) -> Figure:
+    """(a) Energies of models, as made by `compare`, and (b) their differences from the first one's."""
+    figure, panels = stack([2.2, 2.0])
+    (parameter,) = (str(dim) for dim in data["energy"].dims if dim != "model")
+    x, names = data[parameter].values, data["model"].values.tolist()
+    energies, errors = (data[name].transpose("model", ...).values for name in ("energy", "energy_error"))
+    for number, (name, energy, error) in enumerate(zip(names, energies, errors, strict=True)):
+        colour, marker = style.SERIES[number % len(style.SERIES)], f"{_MARKERS[number % len(_MARKERS)]}-"
+        panels[0].errorbar(x, energy, error, label=name, color=colour, fmt=marker)
+        if number > 0:
+            both = np.hypot(error, errors[0])
+            panels[1].errorbar(x, energy - energies[0], both, color=colour, fmt=marker)
+    panels[1].axhline(0, color=style.SERIES[0])
+    draw_crossings(panels, crossings)
+    panels[0].set_ylabel(_ENERGY)
+    panels[1].set_ylabel(f"above {names[0]}\nper electron (meV)")
+    panels[1].set_xlabel(axis_label(parameter))
+    panels[0].legend()
+    letter_panels(panels)
     return figure
 
 
@@ -222,10 +245,7 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
         panels[-1].set_ylabel(f"fidelity\nsusceptibility{_in_units(data[name])}")
         if evidence.peak.found:
             shade_interval(panels[-1], evidence.peak.within_68)
-    for axes, crossing in itertools.product(panels, evidence.crossings):
-        ends = crossing.value - crossing.error, crossing.value + crossing.error
-        axes.axvspan(*ends, color=style.EXACT, alpha=0.15, linewidth=0)
-        axes.axvline(crossing.value, color=style.EXACT, linestyle="--", linewidth=1.0)
+    draw_crossings(panels, evidence.crossings)
     panels[-1].set_xlabel(axis_label(parameter))
     letter_panels(panels)
     return figure

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import xarray
@@ -12,6 +12,7 @@ from qernel.dataset import load_sweep
 from qernel.hysteresis import started_differently
 from qernel.report import html
 from qernel.report.checks import flag_sweep
+from qernel.report.comparison_section import comparison_section
 from qernel.report.header import facts, versions
 from qernel.report.hysteresis_section import hysteresis_section
 from qernel.report.publish import Folder
@@ -24,31 +25,58 @@ from qernel.report.verification_section import verification_section
 from qernel.runs import VERIFICATION, Run
 
 
-def write_report(run: Run, *others: Run) -> Path:
-    """Write report/index.html in the first run's directory, and every figure beside it.
+def write_report(*runs: Run, directory: Path | None = None) -> Path:
+    """Write index.html and every figure beside it; returns the page's path.
 
-    Returns the page's path. Files of an earlier report are written anew; all others stay as they are.
-    Raises UserError if a directory is not a run, or the report cannot be written.
+    They go to `directory`, by default report/ of the first run. Several models of one system are also
+    compared. Files of an earlier report are written anew; all others stay as they are. Raises UserError if a
+    directory is not a run, or the report cannot be written.
     """
-    runs = [run, *others]
     configs = [each.config() for each in runs]
-    directory = run.path / "report"
+    directory = directory or runs[0].path / "report"
     try:
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        return _write(directory, dict(zip(_names(runs), zip(runs, configs, strict=True), strict=True)))
     except OSError as error:
-        raise UserError(f"cannot write {directory}: {error.strerror}") from None
-    body = [html.heading(1, "QERNEL report" if others else f"QERNEL: {_name(run)}")]
+        raise UserError(f"cannot write {error.filename or directory}: {error.strerror}") from None
+
+
+def _write(directory: Path, runs: Mapping[str, tuple[Run, Config]]) -> Path:
+    several, title = len(runs) > 1, f"QERNEL: {', '.join(runs)}"
+    body = [html.heading(1, title)]
     with figure_style():
-        for number, (each, config) in enumerate(zip(runs, configs, strict=True), start=1):
-            prefix = f"{number}-{_name(each)}-" if others else ""
-            if others:
-                body.append(html.heading(2, _name(each)))
-            body += _run_section(each, config, Folder(directory, prefix), level=3 if others else 2)
+        for number, names in enumerate(_of_one_system(runs), start=1):
+            body.append(html.heading(2, f"The lowest of {', '.join(names)}"))
+            compared = {name: runs[name][0] for name in names}
+            body += comparison_section(compared, f"models-{number}", Folder(directory))
+        for number, (name, (run, config)) in enumerate(runs.items(), start=1):
+            prefix = f"{number}-{name}-" if several else ""
+            if several:
+                body.append(html.heading(2, name))
+            body += _run_section(run, config, Folder(directory, prefix), level=3 if several else 2)
     page = directory / "index.html"
     partial = page.with_suffix(".partial")
-    partial.write_text(html.page(f"QERNEL: {', '.join(map(_name, runs))}", body), encoding="utf-8")
+    partial.write_text(html.page(title, body), encoding="utf-8")
     os.replace(partial, page)
     return page
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Of directories, with numbers where two have the same."""
+    names = [run.path.resolve().name for run in runs]
+    return [
+        f"{name}-{number}" if names.count(name) > 1 else name for number, name in enumerate(names, start=1)
+    ]
+
+
+def _of_one_system(runs: Mapping[str, tuple[Run, Config]]) -> list[list[str]]:
+    """Names of runs that differ in nothing but the model and its training, two or more of each system."""
+    systems: dict[str, list[str]] = {}
+    for name, (_, config) in runs.items():
+        varying = list(config.contexts)
+        fixed = {key: each for key, each in config.system.physical().items() if key not in varying}
+        systems.setdefault(repr((varying, sorted(fixed.items()))), []).append(name)
+    return [names for names in systems.values() if len(names) > 1]
 
 
 def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterator[str]:
@@ -98,9 +126,8 @@ def _at_a_glance(data: xarray.Dataset | None, config: Config) -> str:
 
 def _sweep_command(run: Run, config: Config) -> str:
     """The command for the first context parameter over its whole range."""
-    over = [f" --over {name}={low:g}:{high:g}:16" for name, (low, high) in config.trained.items()][:1]
+    over = [
+        f" --over {name}={low:g}" + (f":{high:g}:16" if low < high else "")
+        for name, (low, high) in config.trained.items()
+    ][:1]
     return f"qernel sweep {shlex.quote(str(run.path))}{''.join(over)}"
-
-
-def _name(run: Run) -> str:
-    return run.path.resolve().name

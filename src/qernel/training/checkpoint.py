@@ -46,7 +46,14 @@ def checkpoints(directory: Path) -> list[Path]:
 
 def newest_step(directory: Path) -> int:
     """The step of the newest checkpoint by its name; 0 if there is none."""
-    return max((int(path.stem.removeprefix("step-")) for path in checkpoints(directory)), default=0)
+    return max(map(_step, checkpoints(directory)), default=0)
+
+
+def set_aside_after(directory: Path, step: int) -> None:
+    """Rename checkpoints beyond a step, which cannot be read, to .damaged: they are then not the newest."""
+    for path in checkpoints(directory):
+        if _step(path) > step:
+            path.rename(path.with_suffix(".damaged"))
 
 
 def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
@@ -99,6 +106,10 @@ def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState
         except DamagedCheckpoint as error:
             complaints.append(f"{error}; using the one before it")
     raise UserError(f"no readable checkpoint in {directory}: {'; '.join(complaints) or 'it has none'}")
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
 def _momenta(state: TrainingState, fillings: int | None = None) -> str:

@@ -31,7 +31,7 @@ class Emphasis(eqx.Module):
     def density(self) -> Float[np.ndarray, "parameter bin"]:
         """The density of draws along each parameter, in bins of its range; its mean is one."""
         total, kernels = np.asarray(self.sums)
-        if not np.all(kernels > 0):
+        if not (np.all(kernels > 0) and np.all(total.mean(axis=1) > 0)):
             return np.ones(kernels.shape)
         spread = total / kernels
         return _EVEN + (1 - _EVEN) * spread / spread.mean(axis=1, keepdims=True)

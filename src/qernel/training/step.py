@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Complex, Float, Int, PyTree
 
 from qernel.config import Config, TrainingConfig
 from qernel.estimators.gradient import clipped_residual, energy_gradient
@@ -41,7 +41,7 @@ class StepMetrics(NamedTuple):
 
     energy: Float[Array, " context"]
     components: Float[Array, "context component"]
-    spread: Float[Array, " context"]  # standard deviation of the local energy
+    spread: Float[Array, " context"]  # sqrt(<|E_L|^2> - |<E_L>|^2), zero for an eigenstate
     imaginary: Float[Array, " context"]  # mean imaginary part; zero within error
     acceptance: Float[Array, " context"]
     weight: Float[Array, " context"]  # what it counts in the loss; 1 without `training.adaptive`
@@ -104,8 +104,8 @@ def make_optimization(
             )
         good = _all_finite((energies, update))
         if emphasis is not None:
-            spread = jnp.std(energies.total.real.astype(jnp.float64), axis=1)
-            emphasis = _choose(good, emphasis.measured((state.contexts - low) / width, spread), emphasis)
+            positions = (state.contexts - low) / width
+            emphasis = _choose(good, emphasis.measured(positions, _spread(energies.total)), emphasis)
         parameters = _choose(good, jax.tree.map(jnp.add, parameters, update), parameters)
         state = TrainingState(
             model=eqx.combine(parameters, static),
@@ -130,12 +130,17 @@ def _metrics(energies, acceptance, couplings: Couplings, electrons: int, weight,
     return StepMetrics(
         energy=unit * jnp.mean(total.real, axis=1),
         components=unit[:, None] * jnp.mean(energies.components.astype(jnp.float64), axis=1),
-        spread=unit * jnp.std(total.real, axis=1),
+        spread=unit * _spread(total),
         imaginary=unit * jnp.mean(total.imag, axis=1),
         acceptance=acceptance.astype(jnp.float64),
         weight=weight,
         refused=~good,
     )
+
+
+def _spread(energies: Complex[Array, "context walker"]) -> Float[Array, " context"]:
+    """The standard deviation of the local energy, its imaginary part included."""
+    return jnp.std(energies.astype(jnp.complex128), axis=1)
 
 
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -85,8 +85,10 @@ def describe(tensors: dict[str, str], start: str) -> str:
 def _embed(model: Ansatz, source: Ansatz):
     """The first layer for the features of `model`, and how it was made."""
     ours, theirs = model.features.names, source.features.names
-    if ours == theirs or not set(theirs) <= set(ours):
+    if ours == theirs:
         return source.embed, COPIED
+    if not set(theirs) <= set(ours):
+        raise ValueError(f"features {', '.join(ours)} here, {', '.join(theirs)} there")
     weight = np.zeros((len(ours), source.embed.weight.shape[1]))
     weight[[ours.index(name) for name in theirs]] = source.embed.weight
     return eqx.tree_at(lambda e: e.weight, source.embed, jnp.asarray(weight)), ADAPTED

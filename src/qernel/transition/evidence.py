@@ -175,9 +175,11 @@ def extrapolate(places: Sequence[tuple[int, Place]]) -> Extrapolation:
     """To infinitely many electrons, of numbers of electrons and places: a straight line in 1/N.
 
     Errors are half the 68% intervals, enlarged where the sizes scatter more about the line (`least_squares`).
-    Needs two sizes; that the line is straight only a third can tell.
+    That the line is straight only a third size can tell. Raises ValueError for fewer than two.
     """
     size = np.array([electrons for electrons, _ in places], float)
+    if len(set(size)) < 2:
+        raise ValueError("a line in 1/N needs two sizes")
     position = np.array([place.value for _, place in places])
     error = np.ptp([place.within_68 for _, place in places], axis=1) / 2
     line = fit(np.stack([np.ones_like(size), 1 / size], axis=1), position, error)

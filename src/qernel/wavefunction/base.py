@@ -27,6 +27,12 @@ class Wavefunction(eqx.Module):
         """log psi of one configuration at one context."""
         raise NotImplementedError
 
+    def routing(
+        self, electrons: Float[Array, "electron 2"], couplings: Couplings
+    ) -> Float[Array, "layer electron expert"] | None:
+        """The weight of each expert in every layer for each electron; None of an ansatz without experts."""
+        return None
+
 
 def sum_of_determinants(signs: Inexact[Array, " determinant"], logs: Float[Array, " determinant"]) -> LogPsi:
     """log of psi = sum_k signs[k] e^logs[k], as `slogdet` returns them, by a complex log-sum-exp."""
