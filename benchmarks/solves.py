@@ -10,6 +10,7 @@ averaged over depths, and the time of a step, the variants taking turns.
 
 import argparse
 import functools
+import importlib
 import time
 from pathlib import Path
 
@@ -21,13 +22,13 @@ from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
 
-from qernel.optimize import spring
 from qernel.optimize.rows import KeptRows
 from qernel.optimize.solve import solve_damped
-from qernel.training.loop import initial_state, train
+from qernel.training.loop import TrainingStopped, initial_state, train
 
 #: How the directions of the contexts are put together.
 VARIANTS = ("one for all", "one for each, summed", "one for each, averaged")
+_SPRING = importlib.import_module("qernel.optimize.spring")  # a function has its name there
 _TURNS = 11  # of one step each that are timed, the first left out
 
 
@@ -44,7 +45,10 @@ def main() -> None:
 
     def measure(name: str, seed: int) -> dict:
         use_solve(name)
-        return ablations.measure("QERNEL", seed, arguments.steps, arguments.system)
+        try:
+            return ablations.measure("QERNEL", seed, arguments.steps, arguments.system)
+        except TrainingStopped as error:
+            return {"stopped": str(error).split(";")[0]}
 
     rows = measured_rows(arguments.variants, arguments.seeds, arguments.out, about, measure)
     seconds = step_seconds(arguments.variants, arguments.system)
@@ -55,7 +59,7 @@ def main() -> None:
 def use_solve(name: str) -> None:
     """Solve so in every training that is compiled from here on."""
     by_context = functools.partial(solve_by_context, summed="summed" in name)
-    spring.solve_damped = solve_damped if name == VARIANTS[0] else by_context
+    vars(_SPRING)["solve_damped"] = solve_damped if name == VARIANTS[0] else by_context
 
 
 def solve_by_context(
@@ -92,7 +96,12 @@ def step_seconds(names: list[str], system: str) -> dict[str, float]:
 def print_table(rows: list[dict], seconds: dict[str, float]) -> None:
     table = Table("", "seconds of a step", "excess (meV)", "by seed", "largest", "spread (meV)", box=None)
     for name, time_of_step in seconds.items():
-        here = [row for row in rows if row["variant"] == name]
+        every = [row for row in rows if row["variant"] == name]
+        here = [row for row in every if "stopped" not in row]
+        if stopped := len(every) - len(here):
+            table.add_row(name, f"{time_of_step:.3f}", f"stopped: {stopped} of {len(every)}")
+        if not here:
+            continue
         excess = np.array([row["excess"] for row in here])
         means = excess.mean(axis=1)
         scatter = means.std(ddof=1) / np.sqrt(len(here)) if len(here) > 1 else np.nan

@@ -782,6 +782,22 @@ def test_forces_stand_beside_the_slope_of_the_energy(reported):
     assert below.get_ylabel() == "residual (meV degree⁻¹)"
 
 
+@pytest.mark.usefixtures("no_model")
+def test_what_a_new_observable_measured_is_drawn(tmp_path):
+    run = make_run(tmp_path / "run")
+    data = fabricate(run.config(), {"moire_depth": DEPTHS})
+    for name, values in (("nearest", np.arange(5.0)), ("nearest_error", np.full(5, 0.1))):
+        data[name] = ("moire_depth", values, {"units": "a_M", "long_name": "distance of nearest neighbours"})
+    write_sweep(data, run.sweep_directory)
+    assert "(a) distance of nearest neighbours." in write_report(run).read_text()
+    rows = read_csv(run.path / "report" / "sweep-001-others.csv")
+    assert [float(row["nearest_a_M"]) for row in rows] == [0, 1, 2, 3, 4]
+    with figure_style():
+        (axes,) = figures.sweep_others(data, ["nearest"], {}).axes
+    assert axes.get_ylabel() == "nearest (a_M)"
+    assert drawn(axes, DEPTHS, np.arange(5.0))
+
+
 def test_at_most_six_values_cover_a_sweep():
     assert snapshots.spread_indices(()) == [()]
     assert snapshots.spread_indices((21,)) == [(0,), (4,), (8,), (12,), (16,), (20,)]

@@ -188,6 +188,20 @@ def sweep_forces(data: xarray.Dataset, ranges: Ranges) -> Figure:
     return figure
 
 
+def sweep_others(data: xarray.Dataset, names: Sequence[str], ranges: Ranges) -> Figure:
+    """Quantities with error bars under each other, by their names."""
+    (dim,) = (str(name) for name in data["energy"].dims)
+    figure, panels = stack([1.2] * len(names))
+    for axes, name in zip(panels, names, strict=True):
+        errors = data[f"{name}_error"].values
+        axes.errorbar(data[dim].values, data[name].values, errors, fmt="o-", color=style.MEASURED)
+        axes.set_ylabel(f"{name.replace('_', ' ')}{_in_units(data[name])}")
+    panels[-1].set_xlabel(axis_label(dim))
+    letter_panels(panels)
+    shade_outside(panels, data, ranges)
+    return figure
+
+
 def sweep_state(data: xarray.Dataset, ranges: Ranges) -> Figure:
     """What kind of state it is: momentum sectors, Bragg peaks, fidelity susceptibility; as measured."""
     (dim,) = (str(name) for name in data["energy"].dims)

@@ -106,6 +106,28 @@ def _curves(
         )
     if "expert_weight" in data:
         yield _routing(data, name, config, folder)
+    if others := _drawn_nowhere_else(data):
+        letters = zip(string.ascii_lowercase, others, strict=False)
+        yield publish_figure(
+            folder,
+            f"{name}-others",
+            "Also measured",
+            f"{'; '.join(f'({letter}) {data[each].long_name}' for letter, each in letters)}. {closing}",
+            figures.sweep_others(data, others, ranges),
+            columns(data, [variable for each in others for variable in (each, f"{each}_error")]),
+        )
+
+
+def _drawn_nowhere_else(data: xarray.Dataset) -> list[str]:
+    """What has a value and an error at each context and is in no other figure, such as a new observable's."""
+    (parameter,) = swept(data)
+    drawn = {"energy", *component_names(data), "variance", "bragg_sqrt3", "bragg_moire"}
+    drawn |= {f"{kind}_{parameter}" for kind in ("force", "residual", "susceptibility")}
+    return [
+        str(name)
+        for name in data
+        if name not in drawn and f"{name}_error" in data and data[name].dims == (parameter,)
+    ]
 
 
 def _forces(data: xarray.Dataset, name: str, config: Config, folder: Folder, closing: str) -> str:

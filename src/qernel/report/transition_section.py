@@ -50,10 +50,14 @@ def write_transition(weighed: Weighed, directory: Path) -> Path:
 
 
 def _sources(weighed: Weighed) -> list[dict]:
-    """What was weighed: files, and of what they are."""
-    kept = ("training_step", "created", "walkers_per_context", "samples")
+    """What was weighed: files, named from here where they lie below, and of what they are."""
+    kept, here = ("training_step", "created", "walkers_per_context", "samples"), Path.cwd()
+
+    def named(file: Path) -> str:
+        return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
     return [
-        {"name": name, "file": str(data.encoding["source"])} | {key: data.attrs[key] for key in kept}
+        {"name": name, "file": named(Path(data.encoding["source"]))} | {key: data.attrs[key] for key in kept}
         for name, data in weighed.sweeps.items()
     ]
 
