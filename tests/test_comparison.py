@@ -163,9 +163,7 @@ def test_a_system_may_be_written_in_two_ways(tiny, tmp_path):
     sweeps = compare_runs(named[:2], over, effort, lambda share: None)
     assert len({system_of(data) for data in sweeps.values()}) == 1
     older, *_ = (data.copy() for data in sweeps.values())
-    del older.attrs[
-        "system_moire_phase"
-    ]  # as before there was such a parameter, whose default is what it has
+    del older.attrs["system_moire_phase"]  # as of before there was such a parameter
     assert len({system_of(data) for data in (older, *sweeps.values())}) == 1
     assert system_of(older) != system_of(older.assign_attrs(system_moire_phase=30.0))
     assert len({system_but_size(data) for data in sweeps.values()}) == 1

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from qernel.crossing import Crossing
 from qernel.diagram import Diagram
 from qernel.hysteresis import Memory
 from qernel.numbers import with_error
@@ -50,12 +51,10 @@ def diagram_table(diagram: Diagram) -> Table:
     return table
 
 
-def crossed(evidence: Evidence) -> list[str]:
-    """A sentence for every crossing of two models' energies."""
-    return [
-        f"{each.before} gives way to {each.after} at {with_error(each.value, each.error)}"
-        for each in evidence.crossings
-    ]
+def gives_way(crossing: Crossing) -> str:
+    """A sentence about two models whose energies cross."""
+    at = with_error(crossing.value, crossing.error)
+    return f"{crossing.before} gives way to {crossing.after} at {at}"
 
 
 def momenta(evidence: Evidence) -> str:

@@ -235,7 +235,8 @@ class Measurement:
         found: dict[str, Result] = {}
         for name, observable in self.observables.items():
             results = observable.results(sums[name], couplings)
-            if twice := results.keys() & {*found, *_ABOUT_WALKERS, *CONTEXT_PARAMETERS}:
+            taken = {*found, *(f"{each}_error" for each in found), *_ABOUT_WALKERS, *CONTEXT_PARAMETERS}
+            if twice := results.keys() & taken:
                 raise ValueError(f"observable '{name}': a sweep has another {', '.join(sorted(twice))}")
             found |= results
         return found

@@ -19,7 +19,7 @@ def sweep_table(data: xarray.Dataset, what: str = "energies") -> Table:
         title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False
     )  # 80 columns with exact energies
     for name in (*swept, *names, *(["exact", "excess"] if exact else ["spread"]), "R-hat"):
-        table.add_column(name.replace("moire_", ""), justify="right", no_wrap=True)
+        _add_column(table, name)
     for index in np.ndindex(data["energy"].shape):
         point = data.isel(dict(zip(swept, index, strict=True)))
         values = {str(name): float(value) for name, value in point.items() if value.ndim == 0}
@@ -39,8 +39,8 @@ def starts_table(data: xarray.Dataset) -> Table:
     parameter = swept_parameter(data)
     title = "energy and interaction energy in meV per electron, by where walkers started"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in (parameter.replace("moire_", ""), "", *data["start"].values):
-        table.add_column(str(name), justify="right", no_wrap=True)
+    for name in (parameter, "", *data["start"].values):
+        _add_column(table, str(name))
     for value in data[parameter].values:
         for name in ("energy", "coulomb"):
             here = data.sel({parameter: value})
@@ -54,7 +54,9 @@ def comparison_table(data: xarray.Dataset) -> Table:
     swept = [str(name) for name in data["lowest"].dims]
     title = "energies in meV per electron, standard errors in brackets, the lowest in bold"
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in (*(name.replace("moire_", "") for name in swept), *data["model"].values):
+    for name in swept:
+        _add_column(table, name)
+    for name in data["model"].values:
         table.add_column(str(name), justify="right", no_wrap=True)
     for index in np.ndindex(data["lowest"].shape):
         point = data.isel(dict(zip(swept, index, strict=True)))
@@ -66,3 +68,9 @@ def comparison_table(data: xarray.Dataset) -> Table:
             cells.append(f"[bold]{text}[/bold]" if name == point["lowest"] else text)
         table.add_row(*cells)
     return table
+
+
+def _add_column(table: Table, name: str) -> None:
+    """A column of numbers, headed by a name in words, which take more lines where the terminal is narrow."""
+    words = name.replace("moire_", "").replace("_", " ")
+    table.add_column(words, justify="right", overflow="fold")

@@ -11,7 +11,7 @@ class Another(MoirePotential):
     name = "another"
 
 
-@pytest.mark.parametrize("name", ["another", "moire", "kinetic", "energy", "moire_depth"])
+@pytest.mark.parametrize("name", ["another", "moire", "kinetic", "energy", "square", "moire_depth"])
 def test_a_term_has_a_name_of_its_own(tiny, monkeypatch, name):
     """Sweeps hold a variable of the name of each term beside the energy and the swept parameters."""
     monkeypatch.setattr(Another, "name", name)

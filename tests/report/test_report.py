@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from qernel.cli import main
 from qernel.config import UserError, load_config
 from qernel.dataset import sweep_dataset
 from qernel.estimators.density import bin_centres
@@ -493,17 +494,51 @@ def test_models_over_two_parameters_give_a_diagram(tmp_path):
         data["energy"].values -= 5 * sign * (data["moire_depth"] - 1.2).values[:, None]
         data["coulomb"].values[:] = -56.0 - sign
         write_sweep(data, run.sweep_directory)
-    written = write_report(*runs)
-    assert "Phase diagram." in written.read_text()
-    rows = read_csv(written.parent / "models-1-diagram.csv")
+        line = data.isel(dielectric_constant=0, drop=True).assign_attrs(system_dielectric_constant=5.0)
+        write_sweep(line, run.sweep_directory)
+    without = make_run(tmp_path / "no sweep", two)
+    written = write_report(*runs, without)
+    text = written.read_text()
+    assert text.index("Energies of the models.") < text.index("Phase diagram.")
+    assert "Sweeps: liquid sweep-002, crystal sweep-002." in text
+    rows = read_csv(written.parent / "models-2-diagram.csv")
     assert [float(row["interaction_jump_meV"]) for row in rows] == pytest.approx([-2, -2], abs=0.1)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_runs_at_fixed_parameters_are_not_told_to_sweep_them(tmp_path):
+    runs = [make_run(tmp_path / name, "contexts={}", "stages=[{steps=60}]") for name in ("one", "two")]
+    assert "qernel compare" not in write_report(*runs).read_text()
+
+
+@pytest.mark.usefixtures("no_model")
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    runs = [make_run(tmp_path / path) for path in ("x/a", "y/a", "z/a-2")]
+    text = write_report(*runs).read_text()
+    assert re.findall(r"<h2>([^<]+)</h2>", text)[1:] == ["1-a", "2-a", "3-a-2"]
+
+
+@pytest.mark.usefixtures("no_model")
+def test_the_command_puts_several_runs_on_a_page_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        make_run(tmp_path / name)
+    main(["report", "one"])
+    main(["report", "one", "two"])
+    main(["report", "one", "two", "--out", "elsewhere"])
+    for where in ("one/report", "runs/reports/one+two", "elsewhere"):
+        assert (tmp_path / where / "index.html").is_file()
+    for wrong, message in (([], "report needs a run"), (["one", "./one"], "one of them is given twice")):
+        with pytest.raises(SystemExit):
+            main(["report", *wrong])
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_model")
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path):
     run = make_run(tmp_path / "run")
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(UserError, match=r"cannot write .*taken"):
+    with pytest.raises(UserError, match=r"cannot write the report: .*taken"):
         write_report(run, directory=tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
 

@@ -116,7 +116,8 @@ def report(*runs: Path, out: Path | None = None) -> None:
     runs
         Runs' directories, or names of shipped models, which are copied to runs/NAME first.
     out
-        Directory of the page and its figures; report/ in the run, runs/reports/NAME+NAME of several.
+        Directory of the page and its figures, written anew each time; report/ in the run, of several runs
+        runs/reports/NAME+NAME.
     """
     from qernel.report.page import write_report
 

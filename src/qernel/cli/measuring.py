@@ -16,10 +16,10 @@ from qernel.comparison import compare, envelope, momentum
 from qernel.config import UserError
 from qernel.crossing import crossings
 from qernel.estimators import OBSERVABLES
+from qernel.findings import gives_way
 from qernel.hysteresis import memory
 from qernel.measurement import Effort
 from qernel.numbering import check_writable
-from qernel.numbers import with_error
 from qernel.progress import MeasuringView
 from qernel.sweep import STARTS
 from qernel.sweep_files import write_sweep
@@ -114,8 +114,7 @@ def compare_command(
                 "no crossing: where the lowest changes, the difference is noise on one side or both"
             )
         for crossing in found:
-            at = with_error(crossing.value, crossing.error)
-            console.print(f"{crossing.before} gives way to {crossing.after} at {at}", highlight=False)
+            console.print(gives_way(crossing), highlight=False, soft_wrap=True)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     _print_twist_average(envelope(sweeps))

@@ -14,6 +14,8 @@ from qernel.hamiltonian.moire import MoirePotential
 from qernel.lattice import Supercell
 from qernel.units import CONTEXT_PARAMETERS
 
+_TAKEN = ("energy", "imaginary", "square", "variance", "spread", "v_score")  # about the energy as a whole
+
 
 class Hamiltonian(eqx.Module):
     """H(c) / E_M of (n_up, n_down) electrons in a supercell, for every context c of a family.
@@ -29,7 +31,7 @@ class Hamiltonian(eqx.Module):
     terms: tuple[Callable, ...]
 
     def __check_init__(self):
-        taken = {"energy", *CONTEXT_PARAMETERS}
+        taken = {*_TAKEN, *CONTEXT_PARAMETERS}
         for name in self.components:
             if name in taken:
                 raise ValueError(f"no term can be called '{name}': sweeps have it for something else")

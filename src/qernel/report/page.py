@@ -1,5 +1,6 @@
 """The report's page: everything about one or more runs in one file that needs no network."""
 
+import itertools
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,17 +39,19 @@ def write_report(*runs: Run, directory: Path | None = None) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         return _write(directory, dict(zip(_names(runs), zip(runs, configs, strict=True), strict=True)))
     except OSError as error:
-        raise UserError(f"cannot write {error.filename or directory}: {error.strerror}") from None
+        raise UserError(
+            f"cannot write the report: {error.filename or directory}: {error.strerror or error}"
+        ) from None
 
 
 def _write(directory: Path, runs: Mapping[str, tuple[Run, Config]]) -> Path:
     several, title = len(runs) > 1, f"QERNEL: {', '.join(runs)}"
     body = [html.heading(1, title)]
     with figure_style():
-        for number, names in enumerate(_of_one_system(runs), start=1):
+        numbers = itertools.count(1)
+        for names in _of_one_system(runs):
             body.append(html.heading(2, f"The lowest of {', '.join(names)}"))
-            compared = {name: runs[name][0] for name in names}
-            body += comparison_section(compared, f"models-{number}", Folder(directory))
+            body += comparison_section({name: runs[name][0] for name in names}, numbers, Folder(directory))
         for number, (name, (run, config)) in enumerate(runs.items(), start=1):
             prefix = f"{number}-{name}-" if several else ""
             if several:
@@ -62,20 +65,19 @@ def _write(directory: Path, runs: Mapping[str, tuple[Run, Config]]) -> Path:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Of directories, with numbers where two have the same."""
+    """Of directories, with numbers before them where two have the same."""
     names = [run.path.resolve().name for run in runs]
-    return [
-        f"{name}-{number}" if names.count(name) > 1 else name for number, name in enumerate(names, start=1)
-    ]
+    unique = len(set(names)) == len(names)
+    return names if unique else [f"{number}-{name}" for number, name in enumerate(names, start=1)]
 
 
 def _of_one_system(runs: Mapping[str, tuple[Run, Config]]) -> list[list[str]]:
-    """Names of runs that differ in nothing but the model and its training, two or more of each system."""
+    """Names of runs over the same parameters whose systems else agree, two or more of each."""
     systems: dict[str, list[str]] = {}
     for name, (_, config) in runs.items():
-        varying = list(config.contexts)
-        fixed = {key: each for key, each in config.system.physical().items() if key not in varying}
-        systems.setdefault(repr((varying, sorted(fixed.items()))), []).append(name)
+        if varying := list(config.contexts):
+            fixed = {key: each for key, each in config.system.physical().items() if key not in varying}
+            systems.setdefault(repr((varying, sorted(fixed.items()))), []).append(name)
     return [names for names in systems.values() if len(names) > 1]
 
 

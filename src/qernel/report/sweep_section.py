@@ -107,19 +107,23 @@ def _curves(
     if "expert_weight" in data:
         yield _routing(data, name, config, folder)
     if others := _drawn_nowhere_else(data):
-        letters = zip(string.ascii_lowercase, others, strict=False)
+        names = [data[each].attrs.get("long_name", each) for each in others]
+        words = (f"({letter}) {each}" for letter, each in zip(string.ascii_lowercase, names, strict=False))
         yield publish_figure(
             folder,
             f"{name}-others",
             "Also measured",
-            f"{'; '.join(f'({letter}) {data[each].long_name}' for letter, each in letters)}. {closing}",
+            f"{'; '.join(words)}. {closing}",
             figures.sweep_others(data, others, ranges),
             columns(data, [variable for each in others for variable in (each, f"{each}_error")]),
         )
 
 
 def _drawn_nowhere_else(data: xarray.Dataset) -> list[str]:
-    """What has a value and an error at each context and is in no other figure, such as a new observable's."""
+    """What has one value with an error at each context and is in no other figure.
+
+    The mean imaginary part, the V-score, responses to other parameters than the swept one, new observables.
+    """
     (parameter,) = swept(data)
     drawn = {"energy", *component_names(data), "variance", "bragg_sqrt3", "bragg_moire"}
     drawn |= {f"{kind}_{parameter}" for kind in ("force", "residual", "susceptibility")}

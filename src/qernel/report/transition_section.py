@@ -16,13 +16,16 @@ from qernel.report.sweep_words import setting
 from qernel.transition import Evidence
 from qernel.workflows import Weighed
 
+#: Of a caption, where models cross.
+CROSSED = "Dashed: where energies cross, and its error. "
+
 
 def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folder: Folder) -> str:
     """HTML of the figure; its files go to `folder` under `name`."""
     signs = [*map(sign, evidence.breaks), *(["fidelity susceptibility"] if evidence.peak else [])]
     panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
     said = conclusion(evidence)
-    crossed = "Dashed: where energies cross, and its error. " if evidence.crossings else ""
+    crossed = CROSSED if evidence.crossings else ""
     unshaded = ", but not that of the interaction energy, which does not count" if evidence.discounted else ""
     return publish_figure(
         folder,

@@ -50,7 +50,7 @@ def newest_step(directory: Path) -> int:
 
 
 def set_aside_after(directory: Path, step: int) -> None:
-    """Rename checkpoints beyond a step, which cannot be read, to .damaged: they are then not the newest."""
+    """Rename checkpoints beyond the step that could be read to .damaged: they are then not the newest."""
     for path in checkpoints(directory):
         if _step(path) > step:
             path.rename(path.with_suffix(".damaged"))
