@@ -67,7 +67,8 @@ def measure(name: str, seed: int, steps: int, exact: np.ndarray) -> dict:
         "excess": (lowest["energy"].values - exact).tolist(),
         "error": lowest["energy_error"].values.tolist(),
         "spread": lowest["spread"].values.tolist(),
-        "largest_weight": largest_weight(lowest),
+        "momenta": largest_momenta(lowest),
+        "largest_weight": lowest["sector_weight"].max("sector").values.tolist(),
         "residual": lowest["residual_moire_depth"].values.tolist(),
         "flagged": flagged,
     }
@@ -80,9 +81,11 @@ def configuration(overrides: list[str], seed: int, steps: int) -> Config:
     )
 
 
-def largest_weight(data: xarray.Dataset) -> list[float]:
-    """The weight of the momentum that psi has most of, by depth."""
-    return data["sector_weight"].max("sector").values.tolist()
+def largest_momenta(data: xarray.Dataset) -> list[list[int]]:
+    """The momentum that psi has most of, by depth."""
+    best = data["sector_weight"].argmax("sector").values
+    labels = [data[name].values[best].tolist() for name in ("sector_1", "sector_2")]
+    return [list(label) for label in zip(*labels, strict=True)]
 
 
 def print_table(rows: list[dict]) -> None:
@@ -91,7 +94,8 @@ def print_table(rows: list[dict]) -> None:
         excess = (f"{x:.3f} ± {e:.3f}" for x, e in zip(row["excess"], row["error"], strict=True))
         flagged = " and ".join(f"{count} of {len(DEPTHS)}" for count in row["flagged"])
         table.add_row(row["variant"], str(row["seed"]), "excess (meV)", *excess, flagged)
-        for name in ("spread", "largest_weight", "residual"):
+        table.add_row("", "", "momentum", *(str(tuple(each)) for each in row["momenta"]))
+        for name in ("largest_weight", "spread", "residual"):
             table.add_row("", "", name.replace("_", " "), *(f"{each:.2f}" for each in row[name]))
     Console(width=140).print(table)
 
