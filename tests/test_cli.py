@@ -17,6 +17,7 @@ import xarray
 from safetensors.numpy import save_file
 
 from qernel.cli import main
+from qernel.cli.introduction import introduce
 from qernel.config import load_config
 from qernel.measurement import Effort
 from qernel.progress import TrainingView
@@ -203,6 +204,15 @@ def test_presets_are_listed_and_printed_as_templates(capsys, tmp_path, monkeypat
     template = tmp_path / "mine.toml"
     template.write_text(capsys.readouterr().out)
     assert load_config(str(template)) == load_config("pair")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "warned"),
+    [([], False), (["sector=free"], True), (["sector=free", "contexts={}", "stages=[{steps=6}]"], False)],
+)
+def test_momenta_that_are_free_are_told_over_a_range(capsys, tiny, overrides, warned):
+    introduce(tiny(*overrides))
+    assert ("momenta are free" in capsys.readouterr().out) == warned
 
 
 def test_request_to_stop_saves_and_leaves(capsys, tiny_file, tmp_path, monkeypatch):

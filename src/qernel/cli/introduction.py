@@ -55,6 +55,13 @@ def introduce(config: Config) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    if config.contexts and config.model.sector == "free" and config.model.orbitals == "bloch":
+        console.print(
+            "momenta are free, but training may stay in that of the starting orbitals: where the ground state"
+            " may change its momentum, compare models of fixed ones (model.sector)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def parameters_by_module(config: Config) -> dict[str, int]:
