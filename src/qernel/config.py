@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qernel.lattice import Supercell, supercell_of
-from qernel.units import CONTEXT_PARAMETERS
+from qernel.units import CONTEXT_PARAMETERS, TWISTS
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -285,7 +285,7 @@ class Config(_Section):
                 self.system.check_value(name, value)
         if self.model.orbitals == "crystal":
             self.system.check_crystal()
-        twisted = self.system.twist_1 or self.system.twist_2 or {"twist_1", "twist_2"} & set(self.contexts)
+        twisted = self.system.twist_1 or self.system.twist_2 or set(TWISTS) & set(self.contexts)
         if self.model.real and twisted:
             raise ValueError("model.real = true cannot carry a twist")
         for name, (low, high) in self.training.within.items():

@@ -50,7 +50,8 @@ def swept_parameter(data: xarray.Dataset) -> str:
 def started_differently(sweeps: Iterable[xarray.Dataset]) -> list[xarray.Dataset]:
     """Those of a run's sweeps, oldest first, that differ in their walkers' start alone, as by `by_start`.
 
-    They are over one parameter, at the same contexts, of the same weights. Of each start the newest counts.
+    They are over one parameter, at the same contexts, of the same training step. Of each start the newest
+    counts.
     """
     groups: dict[tuple, dict[str, xarray.Dataset]] = {}
     for data in sweeps:

@@ -149,8 +149,8 @@ class Measurement:
     ) -> tuple[Walkers, np.ndarray, np.ndarray]:
         """Walkers, largest drift and number of samples thrown away (context), see the top of this file.
 
-        A context that has come to rest stays as it is while others go on. `progress` is told how many samples
-        were made.
+        A context that has come to rest stays as it is while others go on: its walkers are moved with all
+        others, for one compiled function, and put back. `progress` is told how many samples were made.
         """
         block, before = _block(self.effort), np.zeros(())
         drift, thrown_away = np.full(len(points), np.nan), np.zeros(len(points), int)

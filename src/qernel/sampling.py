@@ -191,7 +191,8 @@ def make_sampling(
     """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
 
     `moves` moves of all walkers, then one adjustment of each context's step width. With `exchanges`, contexts
-    that are neighbours, in a parameter drawn at random, exchange walkers: they are then not independent.
+    that are neighbours, in a parameter drawn at random, exchange walkers: contexts are then not independent
+    of each other, as the errors of a sweep take them to be.
     """
 
     @eqx.filter_jit

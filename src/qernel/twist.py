@@ -8,7 +8,7 @@ arXiv:cond-mat/0101339). A sweep over twists that cover a period evenly is all i
 import numpy as np
 import xarray
 
-TWISTS = ("twist_1", "twist_2")
+from qernel.units import TWISTS
 
 
 def twist_average(data: xarray.Dataset) -> xarray.Dataset | None:

@@ -19,6 +19,9 @@ CONTEXT_PARAMETERS = {
     "twist_2": ("1", "boundary twist along the second reciprocal vector"),
 }
 
+#: The two components of a boundary twist.
+TWISTS = ("twist_1", "twist_2")
+
 
 def moire_energy(effective_mass, moire_constant):
     """Energy unit E_M = hbar^2 / (m* a_M^2) in meV; mass in m_e, moiré constant in nm."""

@@ -54,7 +54,7 @@ def scores(
     the first walker of each context. That brings them close to their mean, with which all rounding errors
     would grow, without the time it takes to go through all of them twice.
     """
-    return of_scores(lambda scores, _: scores, None, model, electrons, couplings, mesh, microbatch)
+    return of_scores(lambda each, _: each, None, model, electrons, couplings, mesh, microbatch)
 
 
 def of_scores(

@@ -26,10 +26,8 @@ from jaxtyping import Array
 from qernel.estimators.observable import Configuration, Observable, Result
 from qernel.estimators.statistics import Accumulator, jackknife_samples
 from qernel.hamiltonian.couplings import Couplings
-from qernel.units import CONTEXT_PARAMETERS
+from qernel.units import CONTEXT_PARAMETERS, TWISTS
 from qernel.wavefunction.base import Wavefunction
-
-_TWISTS = ("twist_1", "twist_2")
 
 
 class ContextResponse(Observable):
@@ -113,12 +111,12 @@ class ContextResponse(Observable):
 
         force = jax.grad(energy)(at.context)
         names = self.hamiltonian.family.names
-        if set(names) & set(_TWISTS):
+        if set(names) & set(TWISTS):
             momentum = jnp.sum(jax.grad(lambda r: model(r, at.couplings).phase)(at.electrons), axis=0)
             current = jnp.asarray(self._reciprocal()) @ momentum.astype(jnp.float64)
             unit = at.couplings.energy_unit.astype(jnp.float64)
-            columns = [i for i, name in enumerate(names) if name in _TWISTS]
-            which = np.array([_TWISTS.index(names[i]) for i in columns])
+            columns = [i for i, name in enumerate(names) if name in TWISTS]
+            which = np.array([TWISTS.index(names[i]) for i in columns])
             force = force.at[np.array(columns)].add(unit * current[which])
         return force / self.hamiltonian.electrons
 

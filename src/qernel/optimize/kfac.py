@@ -13,7 +13,8 @@ under random signs. With g = 2 Re < (E_L - E)* d log psi >, the whole energy gra
     phi = (S + damping)^{-1} g / 2
 
 is in the units of SPRING's. The step -lr phi is shortened where its squared length lr^2 phi^T S phi would
-exceed a bound. Unlike SPRING's, scores are not centred in S: neither factor holds the score of a walker.
+exceed a bound. Unlike SPRING's, scores are not centred in S: neither factor holds the score of a walker. With
+`training.adaptive` g counts contexts with their weights, S as they are drawn.
 
 Importing this module needs kfac-jax.
 """

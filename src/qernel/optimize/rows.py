@@ -164,7 +164,7 @@ class RecomputedRows(Rows):
         return sum(leaf.size for leaf in jax.tree.leaves(parameters))
 
     def _along(self, direction):
-        return self._of_scores(lambda scores, d: _products(_by_part(scores), d), direction)
+        return self._of_scores(lambda each, d: _products(_by_part(each), d), direction)
 
     def _combine(self, weights):
         return contracted_scores(
@@ -172,7 +172,7 @@ class RecomputedRows(Rows):
         )
 
     def _folded(self, folds):
-        return self._of_scores(lambda scores, _: _fold(_by_part(scores), folds), None)
+        return self._of_scores(lambda each, _: _fold(_by_part(each), folds), None)
 
     def _of_scores(self, function, argument):
         return of_scores(
