@@ -10,7 +10,7 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from qernel.units import coulomb_strength, moire_energy
 
@@ -52,7 +52,7 @@ class Family(eqx.Module):
         """The context in the middle of every range."""
         return jnp.array([(low + high) / 2 for _, low, high in self.ranges], dtype=jnp.float64)
 
-    def couplings(self, context: Float[Array, " parameter"]) -> Couplings:
+    def couplings(self, context: Real[Array, " parameter"]) -> Couplings:
         """Dimensionless couplings at one context, in laboratory units; differentiable in it."""
         context = jnp.asarray(context)
         if not jnp.issubdtype(context.dtype, jnp.inexact):
