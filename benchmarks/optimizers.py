@@ -9,7 +9,7 @@ SPRING makes them. Energies are those seen in training, averaged over the last 2
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from qernel.training import loop
 from qernel.training.step import StepMetrics
 
 WINDOW = 20  # steps that an energy is averaged over
-_TURNS = 11  # of one step each that are timed, the first left out
+TURNS = 11  # of one step each that are timed, the first left out
 _DECAY = 200  # of the learning rates, as in the preset
 _SAME_BOUND = ("first_norm_bound=0.001", "norm_bound=0.001")  # for all steps
 
@@ -105,9 +105,13 @@ def training(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[St
 
 def step_seconds(names: list[str], arguments: argparse.Namespace) -> dict[str, float]:
     """Median seconds of a step of each variant, all taking turns."""
-    trainings = {name: training(name, 0, arguments) for name in names}
+    return seconds_in_turn({name: training(name, 0, arguments) for name in names})
+
+
+def seconds_in_turn(trainings: Mapping[str, Iterator]) -> dict[str, float]:
+    """Median seconds of a step of each training, all taking turns, without the first, which may compile."""
     seconds: dict[str, list[float]] = {name: [] for name in trainings}
-    for turn in range(_TURNS):
+    for turn in range(TURNS):
         for name, steps in trainings.items():
             began = time.perf_counter()
             next(steps)

@@ -11,7 +11,6 @@ averaged over depths, and the time of a step, the variants taking turns.
 import argparse
 import functools
 import importlib
-import time
 from pathlib import Path
 
 import ablations
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from environment import measured_rows, save
 from jaxtyping import Array, Float
+from optimizers import TURNS, mean_and_error, seconds_in_turn
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +29,6 @@ from qernel.training.loop import TrainingStopped, initial_state, train
 #: How the directions of the contexts are put together.
 VARIANTS = ("one for all", "one for each, summed", "one for each, averaged")
 _SPRING = importlib.import_module("qernel.optimize.spring")  # a function has its name there
-_TURNS = 11  # of one step each that are timed, the first left out
 
 
 def main() -> None:
@@ -79,18 +78,13 @@ def solve_by_context(
 
 def step_seconds(names: list[str], system: str) -> dict[str, float]:
     """Median seconds of a step of each variant, all taking turns."""
-    trainings, seconds = {}, {name: [] for name in names}
+    trainings = {}
     for name in names:
         use_solve(name)
-        config = ablations.configuration("QERNEL", 0, _TURNS, system)
+        config = ablations.configuration("QERNEL", 0, 1 + TURNS, system)
         trainings[name] = train(config, initial_state(config))
-        next(trainings[name])  # which compiles
-    for _ in range(1, _TURNS):
-        for name, steps in trainings.items():
-            began = time.perf_counter()
-            next(steps)
-            seconds[name].append(time.perf_counter() - began)
-    return {name: float(np.median(each)) for name, each in seconds.items()}
+        next(trainings[name])  # compiles with this solve
+    return seconds_in_turn(trainings)
 
 
 def print_table(rows: list[dict], seconds: dict[str, float]) -> None:
@@ -103,11 +97,10 @@ def print_table(rows: list[dict], seconds: dict[str, float]) -> None:
         if not here:
             continue
         excess = np.array([row["excess"] for row in here])
-        means = excess.mean(axis=1)
-        scatter = means.std(ddof=1) / np.sqrt(len(here)) if len(here) > 1 else np.nan
-        spread = np.mean([row["spread"] for row in here])
+        means = excess.mean(axis=1).tolist()
         by_seed = ", ".join(f"{mean:.3f}" for mean in means)
-        cells = (f"{means.mean():.3f} ± {scatter:.3f}", by_seed, f"{excess.max():.3f}", f"{spread:.2f}")
+        spread = np.mean([row["spread"] for row in here])
+        cells = (mean_and_error(means), by_seed, f"{excess.max():.3f}", f"{spread:.2f}")
         table.add_row(name, f"{time_of_step:.3f}", *cells)
     Console(width=120).print(table)
 

@@ -171,8 +171,10 @@ class ModelConfig(_Section):
         if (self.sector == "order") != (self.orbitals == "crystal"):
             raise ValueError("sector = 'order' and orbitals = 'crystal' need each other, and QERNEL")
         if self.sector != "free" and (self.ansatz not in KEEP_MOMENTUM or self.orbitals == "free"):
-            with_free = f"with free orbitals, and with ansätze other than {', '.join(KEEP_MOMENTUM)}"
-            raise ValueError(f"sector = 'free' is the only one {with_free}")
+            able = ", ".join(KEEP_MOMENTUM)
+            raise ValueError(
+                f"sector = 'free' is the only one with free orbitals, and with ansätze other than {able}"
+            )
         if self.sector != "free" and not self.moire_features:
             raise ValueError("moire_features = false leaves no features unless sector = 'free'")
         if self.sector != "free" and (self.head_size or self.size // self.heads) % 2:

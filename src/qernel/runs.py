@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -208,6 +208,12 @@ class Run:
                 f"{self.path} has {done} steps behind it, by other training.stages than now asked for:"
                 " lengthen the last one or append others to resume, or use another --out"
             )
+
+
+def check_distinct(runs: Sequence[Run]) -> None:
+    """Raises UserError where one run is given twice."""
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise UserError(f"{', '.join(str(run.path) for run in runs)}: one of them is given twice")
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: tuple[str, ...] = ()):

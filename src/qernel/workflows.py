@@ -20,7 +20,7 @@ from qernel.numbering import check_writable
 from qernel.processes import anywhere, by_first, has_others, is_first, is_loss
 from qernel.progress import TrainingView
 from qernel.refinement import refined
-from qernel.runs import Run
+from qernel.runs import Run, check_distinct
 from qernel.shipped import find_run
 from qernel.stopping import StopSignals
 from qernel.sweep import context_grid, following, sweep
@@ -239,8 +239,7 @@ def compare_runs(
 
 def _check_comparable(runs: Sequence[Run], over: Mapping[str, Sequence[float]]) -> None:
     """Raises UserError where systems or contexts differ, or one run is given twice."""
-    if len({run.path.resolve() for run in runs}) < len(runs):
-        raise UserError(f"{', '.join(str(run.path) for run in runs)}: one of them is given twice")
+    check_distinct(runs)
     first = runs[0].config()
     for run in runs[1:]:
         here, there = run.config().system.physical(), first.system.physical()

@@ -15,6 +15,7 @@ from qernel.cli.opening import open_run
 from qernel.config import UserError
 from qernel.numbering import check_writable
 from qernel.numbers import with_error
+from qernel.runs import check_distinct
 from qernel.sweep_files import system_but_size
 from qernel.transition import Place, extrapolate
 from qernel.workflows import draw_diagram, weigh_sources
@@ -124,8 +125,7 @@ def report(*runs: Path, out: Path | None = None) -> None:
     if not runs:
         raise UserError("report needs a run")
     opened = [open_run(run) for run in runs]
-    if len({run.path.resolve() for run in opened}) < len(opened):
-        raise UserError(f"{', '.join(map(str, runs))}: one of them is given twice")
+    check_distinct(opened)
     together = Path("runs/reports") / "+".join(run.path.resolve().name for run in opened)
     page = write_report(*opened, directory=out or (together if len(opened) > 1 else None))
     console.print(f"wrote {page}", highlight=False, soft_wrap=True)
