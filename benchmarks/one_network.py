@@ -2,9 +2,10 @@
 
 Trains QERNEL for six electrons in nine cells over depths 0.5 to 1.6, where the exact ground state changes its
 total momentum between 1.0 and 1.1: one network whose momenta are free to mix, the same with more contexts
-where the local energy varies more, and a network for each of the two momenta. Prints, at depths whose exact
-energies are known, the excess over the exact ground state, the spread of the local energy, the weight of the
-largest momentum, and how many of the depths a sweep flags by itself; the lower one of the two momenta counts.
+where the local energy varies more, a network for each of the two momenta, and one for both, which half of the
+contexts are in either of. Prints, at depths whose exact energies are known, the excess over the exact ground
+state, the spread of the local energy, the weight of the largest momentum, and how many of the depths a sweep
+flags by itself; the lower one of the two momenta counts.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
+from qernel.branches import taken_apart
 from qernel.comparison import envelope
 from qernel.config import Config, load_config
 from qernel.measurement import Effort
@@ -32,6 +34,7 @@ VARIANTS = {
     "one, free": [["sector=free"]],
     "one, free, contexts by spread": [["sector=free", "adaptive=true"]],
     "one for each of two momenta": [["sector=lowest"], ["sector=[1,1]"]],
+    "one for both momenta": [["sector=[[-1,0],[1,1]]"]],
 }
 
 
@@ -53,15 +56,16 @@ def main() -> None:
 
 
 def measure(name: str, seed: int, steps: int, exact: np.ndarray) -> dict:
-    """What the lowest of a variant's networks shows, by depth; numbers of flagged depths of each network."""
+    """What the lowest of a variant's wavefunctions shows, by depth; how many depths of each are flagged."""
     networks = VARIANTS[name]
     sweeps, flagged = {}, []
     for overrides in networks:
         config = configuration(overrides, seed, steps // len(networks))
         state, _ = deque(train(config, initial_state(config)), maxlen=1).pop()
-        data = sweep(config, state, {"moire_depth": DEPTHS}, Effort(seed=seed))
-        sweeps[str(overrides)] = data
-        flagged.append(len(flag_sweep(data, config.trained)))
+        for branch in taken_apart(str(overrides), config, state):
+            data = sweep(branch.config, branch.state, {"moire_depth": DEPTHS}, Effort(seed=seed))
+            sweeps[branch.name] = data
+            flagged.append(len(flag_sweep(data, config.trained)))
     lowest = envelope(sweeps)
     return {
         "excess": (lowest["energy"].values - exact).tolist(),

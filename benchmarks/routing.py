@@ -15,7 +15,7 @@ from environment import save
 from rich.console import Console
 from rich.table import Table
 
-from qernel.sweep_files import read_sweep
+from qernel.sweep_files import read_sweeps
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="runs of QERNEL, swept over one parameter")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    sweeps = [read_sweep(path) for path in arguments.runs]
+    sweeps = [each for path in arguments.runs for each in read_sweeps(path).values()]
     rows = [{"run": path.name} | along(data) for path, data in zip(arguments.runs, sweeps, strict=True)]
     first, *others = (data["expert_weight"].values for data in sweeps)
     apart = [float(np.abs(each - first).max()) for each in others]

@@ -30,7 +30,8 @@ def main() -> None:
         config = load_config("six", [f"training.seed={seed}", *arguments.overrides])
         run = Run(arguments.runs / f"seed-{seed}")
         train_run(config, run, TrainingView(config, console))
-        data, _ = sweep_run(run, {}, Effort(walkers=256, samples=80), lambda share: None)
+        (found,) = sweep_run(run, {}, Effort(walkers=256, samples=80), lambda share: None).values()
+        data, _ = found
         state = run.state()
         row = {
             "seed": seed,

@@ -7,7 +7,7 @@ python docs/make_configuration.py --check   # fails if the page is out of date
 import sys
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
@@ -110,6 +110,8 @@ def _type(annotation: Any) -> str:
         return ", ".join(f'`"{value}"`' for value in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(_type(each) for each in arguments if each is not type(None))
+    if origin is Annotated:
+        return _type(arguments[0])
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"list of {_type(arguments[0])}s"

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -116,6 +116,10 @@ class SystemConfig(_Section):
             )
 
 
+Momentum = tuple[int, int]
+SeveralMomenta = Annotated[tuple[Momentum, ...], Field(min_length=2)]
+
+
 class ModelConfig(_Section):
     """The ansatz. `size` is the one dial; the other widths follow it unless given."""
 
@@ -138,15 +142,37 @@ class ModelConfig(_Section):
         description="start from Bloch states, from those in the mean field of the honeycomb crystal at"
         " filling 2/3, or free",
     )
-    sector: Literal["free", "lowest", "order"] | tuple[int, int] = Field(
+    sector: Literal["free", "lowest", "order"] | Momentum | SeveralMomenta = Field(
         default="lowest",
         description="total crystal momentum that psi keeps exactly: 'lowest' is that of non-interacting"
-        " electrons, [n1, n2] names one in supercell reciprocal vectors, 'order' keeps the translations of"
+        " electrons, [n1, n2] names one in supercell reciprocal vectors, [[n1, n2], ...] several, one"
+        " wavefunction for each of a network that they share, 'order' keeps the translations of"
         " the sqrt3 x sqrt3 order (the only one of crystal orbitals), 'free' lets momenta mix (the default of"
         " the baselines and of free orbitals)",
     )
     jastrow: bool = Field(default=True, description="pair Jastrow factor with the Coulomb cusp")
     real: bool = Field(default=False, description="real psi; needs free orbitals and no twist")
+
+    @property
+    def momentum(self) -> Momentum | None:
+        """The one total momentum that `sector` names, if it does."""
+        named = isinstance(self.sector, tuple) and not self.momenta
+        return (self.sector[0], self.sector[1]) if named else None  # pyright: ignore[reportReturnType]
+
+    @property
+    def momenta(self) -> tuple[Momentum, ...]:
+        """The total momenta of wavefunctions that share a network; none where there is but one."""
+        return tuple(each for each in self.sector if isinstance(each, tuple))
+
+    @field_validator("sector", mode="wrap")
+    @classmethod
+    def _one_of_its_forms(cls, sector, check):
+        try:
+            return check(sector)
+        except ValidationError:
+            raise ValueError(
+                "needs to be 'free', 'lowest', 'order', a momentum [n1, n2], or a list of two or more momenta"
+            ) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -277,7 +303,18 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if not self.contexts and any(stage.contexts > 1 for stage in self.training.stages):
+        if self.model.momenta and self.optimizer.name == "kfac":
+            raise ValueError("optimizer.name = 'kfac' cannot train several momenta: give one model.sector")
+        momenta, cell = self.model.momenta, self.system.lattice()
+        if len(set(map(cell.momentum_class, momenta))) < len(momenta):
+            raise ValueError(f"model.sector = {list(map(list, momenta))}: two of them are one momentum")
+        most = max(1, len(momenta))
+        for stage in self.training.stages:
+            if stage.contexts % most:
+                raise ValueError(
+                    f"training.stages: contexts = {stage.contexts} cannot be shared evenly by {most} sectors"
+                )
+        if not self.contexts and any(stage.contexts > most for stage in self.training.stages):
             raise ValueError(
                 "several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0],"
                 " or leave contexts out of training.stages"
@@ -303,6 +340,11 @@ class Config(_Section):
     def trained(self) -> dict[str, tuple[float, float]]:
         """The ranges that contexts are drawn from: `contexts`, or the part that `training.within` leaves."""
         return {name: self.training.within.get(name, whole) for name, whole in self.contexts.items()}
+
+    @property
+    def context_names(self) -> tuple[str, ...]:
+        """What the entries of a context of training are; the last may be the number of a sector."""
+        return (*self.contexts, *(["sector"] if self.model.momenta else []))
 
     def to_toml(self) -> str:
         """The resolved configuration, readable by `load_config`."""

@@ -91,6 +91,7 @@ def _origin(config: Config, effort: Effort, step: int) -> dict:
         "samples": effort.samples,
         "moves_per_sample": effort.moves,
         "walkers_from": effort.start,
+        "model_sector": str(config.model.sector),
         "seed": effort.seed,
     }
 

@@ -43,6 +43,7 @@ def run_demo(out: Path, console: Console, *, quick: bool = False) -> Path:
 
 def _sweep(run: Run, depths: list[float], effort: Effort, console: Console) -> None:
     with MeasuringView(console) as view:
-        data, path = sweep_run(run, {"moire_depth": depths}, effort, view.update)
-    console.print(sweep_table(data))
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        written = sweep_run(run, {"moire_depth": depths}, effort, view.update)
+    for data, path in written.values():
+        console.print(sweep_table(data))
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -50,15 +50,16 @@ def swept_parameter(data: xarray.Dataset) -> str:
 def started_differently(sweeps: Iterable[xarray.Dataset]) -> list[xarray.Dataset]:
     """Those of a run's sweeps, oldest first, that differ in their walkers' start alone, as by `by_start`.
 
-    They are over one parameter, at the same contexts, of the same training step. Of each start the newest
-    counts.
+    They are over one parameter, at the same contexts, of the same training step and momentum. Of each start
+    the newest counts.
     """
     groups: dict[tuple, dict[str, xarray.Dataset]] = {}
     for data in sweeps:
         start = data.attrs.get("walkers_from", "nearest")
         if start != "nearest" and data["energy"].ndim == 1:
             (parameter,) = map(str, data["energy"].dims)
-            alike = parameter, data.attrs["training_step"], tuple(data[parameter].values.tolist())
+            model = data.attrs["training_step"], data.attrs.get("model_sector")
+            alike = parameter, model, tuple(data[parameter].values.tolist())
             groups.setdefault(alike, {})[start] = data
     return [by_start(group) for group in groups.values() if len(group) > 1]
 

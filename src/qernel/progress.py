@@ -122,12 +122,19 @@ class TrainingView:
 
     def _label(self, index: int) -> str:
         assert self._contexts is not None
-        return f"({', '.join(f'{x:.3g}' for x in self._contexts[index])}) " if self._contexts.size else ""
+        return f"({', '.join(self._entries(index, '.3g'))}) " if self._contexts.size else ""
+
+    def _entries(self, index: int, form: str) -> list[str]:
+        """A context in print: its parameters, and the momentum where there are several."""
+        assert self._contexts is not None
+        momenta, entries = self._config.model.momenta, self._contexts[index].tolist()
+        last = [str(momenta[int(entries.pop())])] if momenta else []
+        return [*(f"{value:{form}}" for value in entries), *last]
 
     def _table(self, step: int, refused: int) -> Table:
         title = f"step {step}/{self._config.training.steps}   {self._pace(step)}"
         table = Table(title=title + (f"   {refused} steps refused" if refused else ""))
-        for name in (*self._config.contexts, "E/N (meV)", "variance (meV²)", "acceptance"):
+        for name in (*self._config.context_names, "E/N (meV)", "variance (meV²)", "acceptance"):
             table.add_column(name, justify="right")
         latest, energies = self._recent[-1], self._energies()
         assert self._contexts is not None
@@ -135,7 +142,7 @@ class TrainingView:
         for index in order:
             mean, error = energies[index]
             table.add_row(
-                *(f"{value:.3f}" for value in self._contexts[index]),
+                *self._entries(index, ".3f"),
                 with_error(mean, error),
                 f"{latest.spread[index] ** 2:.3f}",
                 f"{latest.acceptance[index]:.2f}",

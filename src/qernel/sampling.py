@@ -191,8 +191,8 @@ def make_sampling(
     """Compiled (model, walkers, contexts, key) -> (walkers, acceptance).
 
     `moves` moves of all walkers, then one adjustment of each context's step width. With `exchanges`, contexts
-    that are neighbours, in a parameter drawn at random, exchange walkers: contexts are then not independent
-    of each other, as the errors of a sweep take them to be.
+    that are neighbours, sector by sector and in a parameter drawn at random, exchange walkers: contexts are
+    then not independent of each other, as the errors of a sweep take them to be.
     """
 
     @eqx.filter_jit
@@ -200,10 +200,11 @@ def make_sampling(
         couplings, cell = couplings_of(hamiltonian, contexts, dtype), hamiltonian.supercell
         moved = langevin(model, walkers, couplings, key, moves, cell, mesh, microbatch)
         walkers, log_abs, acceptance = moved
-        walkers, (count, parameters) = tune(walkers, acceptance, cell), contexts.shape
-        if exchanges and count > 1:
+        walkers, parameters = tune(walkers, acceptance, cell), len(hamiltonian.family.names)
+        if exchanges and parameters and len(contexts) > 1:
             which, pairs = jax.random.split(jax.random.fold_in(key, _EXCHANGE))
-            order = jnp.argsort(contexts[:, jax.random.randint(which, (), 0, parameters)])
+            along = contexts[:, jax.random.randint(which, (), 0, parameters)]
+            order = jnp.lexsort((along, couplings.sector))
             walkers = exchange(model, walkers, log_abs, couplings, order, pairs, mesh, microbatch)
         return walkers, acceptance
 

@@ -23,7 +23,7 @@ def finetuned(
     """
     tree, within = config.model_dump(exclude_none=True), config.training.within | dict(at)
     one = all(name in within and within[name][0] == within[name][1] for name in config.contexts)
-    contexts = 1 if one else config.training.stages[-1].contexts
+    contexts = max(1, len(config.model.momenta)) if one else config.training.stages[-1].contexts
     tree["training"] |= {
         "start": start,
         "within": within,

@@ -280,9 +280,8 @@ def nearest_walkers(
     hamiltonian: Hamiltonian, state: TrainingState, contexts: np.ndarray, count: int
 ) -> Walkers:
     """For each context `count` walkers of the nearest trained one, repeated where there are fewer."""
-    scale = np.array([high - low for _, low, high in hamiltonian.family.ranges])
     trained = np.asarray(state.contexts)
-    distance = (((contexts[:, None] - trained[None]) / scale) ** 2).sum(axis=-1)
+    distance = (((contexts[:, None] - trained[None]) / hamiltonian.family.widths) ** 2).sum(axis=-1)
     nearest = distance.argmin(axis=1)
     pool = np.asarray(state.walkers.electrons)[nearest]
     repeats = -(-count // pool.shape[1])

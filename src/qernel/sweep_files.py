@@ -7,7 +7,8 @@ from pathlib import Path
 
 import xarray
 
-from qernel.config import SystemConfig, UserError
+from qernel.branches import branch_name
+from qernel.config import Momentum, SystemConfig, UserError
 from qernel.dataset import load_dataset
 from qernel.lattice import Supercell, supercell_of
 from qernel.numbering import new_file
@@ -33,46 +34,60 @@ def write_sweep(data: xarray.Dataset, directory: Path, name: str = "sweep") -> P
         raise
 
 
-def read_sweep(source: Path, parameters: int = 1) -> xarray.Dataset:
-    """A sweep's file, or a run's newest sweep over so many parameters that may show a transition.
+def read_sweeps(source: Path, parameters: int = 1, name: str | None = None) -> dict[str, xarray.Dataset]:
+    """A sweep's file, or a run's newest sweeps over so many parameters that may show a transition, by name.
 
-    Of a run those count whose walkers came from training; where walkers came from elsewhere, as in
+    A run has one of them, called as the run is (`name`, or its path), or one for each momentum of its
+    network. Those count whose walkers came from training; where walkers came from elsewhere, as in
     `sweep_from_all_starts`, what is seen may be theirs. Warns of newer files that are passed over. The
-    dataset's `encoding["source"]` names the file.
+    datasets' `encoding["source"]` names the file.
 
     Raises UserError where there is none.
     """
-    number = "one parameter" if parameters == 1 else "two parameters"
-    wanted = f"sweep over {number} with {LEAST_POINTS} contexts or more"
+    name = name or str(source)
     if not source.exists():
         raise UserError(f"{source} does not exist")
     if source.is_dir():
-        passed_over = []
-        Run(source).config()  # complains if this is not a run at all
-        for file in reversed(Run(source).sweep_files()):
-            data = load_dataset(file)
-            if data is None:
-                passed_over.append(f"{file.name} (damaged)")
-            elif not may_show_transition(data, parameters):
-                passed_over.append(file.name)
-            elif data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
-                if passed_over:
-                    warnings.warn(
-                        f"{source}: {file.name} counts; newer ones are no {wanted}: {', '.join(passed_over)}",
-                        stacklevel=2,
-                    )
-                return data
-        second = " --over OTHER=START:STOP:7" if parameters == 2 else ""
-        raise UserError(
-            f"{source} has no {wanted}: make one with"
-            f" qernel sweep {source} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
-        )
+        momenta = Run(source).config().model.momenta  # complains if this is not a run at all
+        if not momenta:
+            return {name: _newest(Run(source), parameters)}
+        return {branch_name(name, each): _newest(Run(source), parameters, each) for each in momenta}
     data = load_dataset(source)
     if data is None:
         raise UserError(f"{source} is damaged, or neither a run nor a sweep")
     if not may_show_transition(data, parameters):
-        raise UserError(f"{source} is no {wanted}")
-    return data
+        raise UserError(f"{source} is no {_wanted(parameters)}")
+    return {name: data}
+
+
+def _newest(run: Run, parameters: int, momentum: Momentum | None = None) -> xarray.Dataset:
+    """The newest sweep that counts, of one of several momenta if it is given."""
+    wanted, passed_over = _wanted(parameters), []
+    for file in reversed(run.sweep_files()):
+        data = load_dataset(file)
+        if data is None:
+            passed_over.append(f"{file.name} (damaged)")
+        elif momentum is not None and data.attrs.get("model_sector") != str(momentum):
+            continue
+        elif not may_show_transition(data, parameters):
+            passed_over.append(file.name)
+        elif data.attrs.get("walkers_from", "nearest") == "nearest":  # older files do not say it
+            if passed_over:
+                warnings.warn(
+                    f"{run.path}: {file.name} counts; newer ones are no {wanted}: {', '.join(passed_over)}",
+                    stacklevel=3,
+                )
+            return data
+    second = " --over OTHER=START:STOP:7" if parameters == 2 else ""
+    raise UserError(
+        f"{run.path} has no {wanted}: make one with"
+        f" qernel sweep {run.path} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
+    )
+
+
+def _wanted(parameters: int) -> str:
+    number = "one parameter" if parameters == 1 else "two parameters"
+    return f"sweep over {number} with {LEAST_POINTS} contexts or more"
 
 
 def system_of(data: xarray.Dataset) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Complex, Float
 
+from qernel.branches import the_branch
 from qernel.config import Config, UserError
 from qernel.estimators.overlap import Fidelity, fidelity
 from qernel.hamiltonian.hamiltonian import Hamiltonian, make_hamiltonian
@@ -143,11 +144,11 @@ def _evaluate(model: Wavefunction, electrons: Float[Array, "*batch electron 2"],
     return LogPsi(*evaluate(electrons))
 
 
-def load(path: str | Path) -> Trained:
+def load(path: str | Path, momentum: tuple[int, int] | None = None) -> Trained:
     """The newest state of a run, ready to evaluate; `path` may also name a shipped model.
 
-    Raises UserError if it is neither.
+    Of a run of several momenta `momentum` says which wavefunction. Raises UserError if there is no such run,
+    or it has no such wavefunction.
     """
-    run = find_run(path)
-    state = run.state()
-    return Trained(state, make_hamiltonian(run.config()), run.config())
+    _, config, state = the_branch(find_run(path), momentum)
+    return Trained(state, make_hamiltonian(config), config)

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 import qernel
+from qernel.branches import Branch, branches
 from qernel.config import load_config
 from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
@@ -24,7 +25,7 @@ from qernel.verification.check import Check
 from qernel.verification.controls import check_no_jump
 from qernel.verification.exact import exact_energies_at
 from qernel.verification.hamiltonian import check_hamiltonian
-from qernel.verification.trained import Candidate, check_trained
+from qernel.verification.trained import check_trained
 from qernel.workflows import train_run
 
 
@@ -46,16 +47,14 @@ def verify(out: Path, console: Console, report: Callable[[Check], None], *, quic
 
 def verify_run(run: Run, report: Callable[[Check], None]) -> None:
     """Compare a run with exact energies, where there are some, and with itself, over its contexts."""
-    config = run.config()
-    state = run.state()
+    config, candidates = run.config(), branches(run)
     ranges = list(config.trained.values())
     shares = (np.arange(_POINTS) + 0.5) / _POINTS if ranges else np.zeros(1)
     points = np.array([[low + share * (high - low) for low, high in ranges] for share in shares])
     contexts = np.unique(points, axis=0)  # one where `training.within` leaves one
-    exact = exact_energies_at(make_hamiltonian(config), contexts, _DETERMINANTS)
+    exact = exact_energies_at(make_hamiltonian(candidates[0].config), contexts, _DETERMINANTS)
     checks = []
-    candidate = Candidate(run.path.name, config, state)
-    for check in check_trained(run.path.name, [candidate], contexts, _EFFORT, exact, allowed=0.1):
+    for check in check_trained(run.path.name, candidates, contexts, _EFFORT, exact, allowed=0.1):
         report(check)
         checks.append(check)
     write_checks(run, checks)
@@ -135,7 +134,7 @@ def _checks(families: Sequence[_Family], out: Path, console: Console, *, quick: 
     yield from check_hamiltonian(quick=quick)
     yield from check_no_jump()
     for family in families:
-        candidates = [_candidate(model, out, console) for model in family.models]
+        candidates = [each for model in family.models for each in _candidates(model, out, console)]
         config = candidates[0].config
         contexts = np.array([[value] for value in family.contexts]) if config.contexts else np.zeros((1, 0))
         hamiltonian = make_hamiltonian(config)
@@ -146,7 +145,7 @@ def _checks(families: Sequence[_Family], out: Path, console: Console, *, quick: 
         yield from check_trained(group, candidates, contexts, effort, exact, family.allowed)
 
 
-def _candidate(model: _Trained | str, out: Path, console: Console) -> Candidate:
+def _candidates(model: _Trained | str, out: Path, console: Console) -> list[Branch]:
     """A shipped model, or one that is trained below `out` unless it is there already."""
     if isinstance(model, str):
         run, name = shipped_model(model), model
@@ -154,5 +153,4 @@ def _candidate(model: _Trained | str, out: Path, console: Console) -> Candidate:
         config, run, name = load_config(model.preset, model.overrides), Run(out / model.name), model.name
         train_run(config, run, TrainingView(config, console))
         jax.clear_caches()  # the compiled code of some ten trainings crashes a process
-    state = run.state()
-    return Candidate(name, run.config(), state)
+    return branches(run, name)

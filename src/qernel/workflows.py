@@ -1,7 +1,7 @@
 """What the commands do: train a run, measure a sweep, look for a transition."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 
 from qernel.batching import walker_mesh
+from qernel.branches import Branch, branches, the_branch
 from qernel.comparison import lowest_of
 from qernel.config import Config, UserError
 from qernel.diagram import Diagram, phase_diagram
@@ -24,7 +25,7 @@ from qernel.runs import Run, check_distinct
 from qernel.shipped import find_run
 from qernel.stopping import StopSignals
 from qernel.sweep import context_grid, following, sweep
-from qernel.sweep_files import read_sweep, system_of, write_sweep
+from qernel.sweep_files import read_sweeps, system_of, write_sweep
 from qernel.tensorboard import ScalarLog
 from qernel.training.checkpoint import newest_step
 from qernel.training.loop import TrainingStopped, initial_state, train
@@ -103,59 +104,54 @@ def sweep_run(
     progress: Progress,
     *,
     refine: int = 0,
-) -> tuple[xarray.Dataset, Path | None]:
+) -> dict[str, tuple[xarray.Dataset, Path | None]]:
     """Sweep a run's newest state and write the dataset to a new file in its sweeps directory.
 
-    Returns the dataset and the file, None where another process has written it. `refine` is the number of
-    rounds of more contexts where a transition is.
+    Returns the dataset and the file, None where another process has written it, by the name of the
+    wavefunction: several where the run has several momenta, measured at the same contexts. `refine` is the
+    number of rounds of more contexts where a transition is.
     """
-    (written,) = _measure({run.path.name: _frozen(run)}, over, effort, progress, refine).values()
-    return written
+    return _measure(_frozen(run), over, effort, progress, refine)
 
 
-class _Frozen(NamedTuple):
-    """A run as it was when it was read: it may be training on."""
-
-    run: Run
-    config: Config
-    state: TrainingState
+_Frozen = dict[str, tuple[Run, Branch]]  # runs' wavefunctions as they were when they were read, by name
 
 
-def _frozen(run: Run) -> _Frozen:
-    return _Frozen(run, run.config(), run.state())
+def _frozen(run: Run, name: str | None = None) -> _Frozen:
+    return {each.name: (run, each) for each in branches(run, name)}
 
 
 def _measure(
-    runs: Mapping[str, _Frozen],
+    models: _Frozen,
     over: Mapping[str, Sequence[float]],
     effort: Effort,
     progress: Progress,
     refine: int,
 ) -> dict[str, tuple[xarray.Dataset, Path | None]]:
-    """Sweeps of several runs at the same contexts, by name, each written to its run once it is complete.
+    """Sweeps of several models at the same contexts, by name, each written to its run once it is complete.
 
     With their files, None where another process wrote them. Raises UserError when it was asked to stop, with
     what was measured until then written.
     """
     written: dict[str, tuple[xarray.Dataset, Path | None]] = {}
-    for frozen in runs.values():
-        by_first(lambda run=frozen.run: check_writable(run.sweep_directory))
+    for run, _ in models.values():
+        by_first(lambda run=run: check_writable(run.sweep_directory))
     with StopSignals() as stop:
 
         def sweeps(over: Mapping[str, Sequence[float]], number: int) -> Iterator[tuple[str, xarray.Dataset]]:
             here = effort._replace(seed=following(effort.seed, number))
-            for index, (name, frozen) in enumerate(runs.items()):
+            for index, (name, (_, branch)) in enumerate(models.items()):
 
                 def report(share: float, before: int = index) -> None:
-                    progress((before + share) / len(runs))
+                    progress((before + share) / len(models))
                     stop.check()
 
-                yield name, sweep(frozen.config, frozen.state, over, here, progress=report)
+                yield name, sweep(branch.config, branch.state, over, here, progress=report)
                 stop.check()  # this sweep may have been cut short
 
         try:
             for name, data in _refined_sweeps(sweeps, over, refine) if refine else sweeps(over, 0):
-                file = write_sweep(data, runs[name].run.sweep_directory) if is_first() else None
+                file = write_sweep(data, models[name][0].sweep_directory) if is_first() else None
                 written[name] = data, file
         except StopMeasuring:
             files = ", ".join(str(file) for _, file in written.values())
@@ -194,25 +190,25 @@ def sweep_from_all_starts(
     over: Mapping[str, Sequence[float]],
     effort: Effort,
     progress: Progress,
-) -> xarray.Dataset:
+) -> dict[str, xarray.Dataset]:
     """Sweep a run up and down, from a liquid, and from a crystal where there is one; all along `start`.
 
-    Each sweep is also written to the run.
+    Each sweep is also written to the run. Returns them by the name of the wavefunction: several where the run
+    has several momenta.
     """
-    frozen = _frozen(run)
-    system = frozen.config.system
+    models, system = _frozen(run), run.config().system
     crystal = system.lattice().fits_crystal(sum(system.electrons))
     starts = ["up", "down", "liquid", *(["crystal"] if crystal else [])]
-    sweeps = {}
+    sweeps: dict[str, dict[str, xarray.Dataset]] = {name: {} for name in models}
     for number, start in enumerate(starts):
         here = effort._replace(start=start, seed=following(effort.seed, number))
 
         def report(share: float, before: int = number) -> None:
             progress((before + share) / len(starts))
 
-        (written,) = _measure({start: frozen}, over, here, report, refine=0).values()
-        sweeps[start], _ = written
-    return by_start(sweeps)
+        for name, (data, _) in _measure(models, over, here, report, refine=0).items():
+            sweeps[name][start] = data
+    return {name: by_start(each) for name, each in sweeps.items()}
 
 
 def compare_runs(
@@ -225,16 +221,21 @@ def compare_runs(
 ) -> dict[str, xarray.Dataset]:
     """Sweep several runs of one system at the same contexts; each sweep is written to its own run.
 
-    Returns the sweeps by the runs' names. All have the same seed, which makes the errors of their differences
-    no larger than independent ones. `refine` is the number of rounds of more contexts where the lowest has a
-    transition. Raises UserError where systems or contexts differ, or one run is given twice.
+    Returns the sweeps by the names of the wavefunctions, which are the runs' unless one has several momenta.
+    All have the same seed, which makes the errors of their differences no larger than independent ones.
+    `refine` is the number of rounds of more contexts where the lowest has a transition. Raises UserError
+    where systems or contexts differ, one run is given twice, or there is nothing to compare.
     """
+    if len(runs) < 2 and not any(run.config().model.momenta for run in runs):
+        raise UserError("compare needs two runs or more, or one of several momenta")
     _check_comparable(runs, over)
     names = [run.path.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
-    frozen = dict(zip(names, map(_frozen, runs), strict=True))
-    return {name: data for name, (data, _) in _measure(frozen, over, effort, progress, refine).items()}
+    models: _Frozen = {}
+    for run, name in zip(runs, names, strict=True):
+        models |= _frozen(run, name)
+    return {name: data for name, (data, _) in _measure(models, over, effort, progress, refine).items()}
 
 
 def _check_comparable(runs: Sequence[Run], over: Mapping[str, Sequence[float]]) -> None:
@@ -278,8 +279,8 @@ def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[Weighed]:
     _check_seed(seed)
     systems: dict[str, dict[str, xarray.Dataset]] = {}
     for source in sources:
-        data = read_sweep(source)
-        systems.setdefault(system_of(data), {})[str(source)] = data
+        for name, data in read_sweeps(source).items():
+            systems.setdefault(system_of(data), {})[name] = data
     for sweeps in systems.values():
         _check_runs(sweeps)
         lowest, crossed = lowest_of(sweeps)
@@ -291,16 +292,19 @@ def _check_seed(seed: int) -> None:
         raise UserError(f"the seed of the resampling has to be 0 or more, not {seed}")
 
 
-def _check_runs(sources: Iterable[str]) -> None:
-    """Raises UserError where two sources, runs or sweeps' files, are of one run."""
-    runs: dict[Path, str] = {}
-    for source in sources:
-        run = where = Path(source).resolve()
-        if where.is_file() and Run(where.parents[1]).exists():
-            run = where.parents[1]
-        if run in runs:
-            raise UserError(f"{runs[run]} and {source} are of one run: the lower one would be so by chance")
-        runs[run] = source
+def _check_runs(sweeps: Mapping[str, xarray.Dataset]) -> None:
+    """Raises UserError where two sweeps are of one wavefunction of one run."""
+    found: dict[tuple[Path, str | None], str] = {}
+    for name, data in sweeps.items():
+        file = Path(data.encoding["source"]).resolve()
+        run = Run(file.parents[1])
+        if not run.exists():
+            continue
+        several = run.config().model.momenta
+        key = run.path, data.attrs["model_sector"] if several else None
+        if key in found:
+            raise UserError(f"{found[key]} and {name} are of one run: the lower one would be so by chance")
+        found[key] = name
 
 
 def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagram:
@@ -309,7 +313,9 @@ def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagr
     Raises UserError where they are not, or two of them are sweeps of one run.
     """
     _check_seed(seed)
-    sweeps = {str(source): read_sweep(source, parameters=2) for source in sources}
+    sweeps: dict[str, xarray.Dataset] = {}
+    for source in sources:
+        sweeps |= read_sweeps(source, parameters=2)
     _check_runs(sweeps)
     systems = {name: system_of(data) for name, data in sweeps.items()}
     if len(set(systems.values())) > 1:
@@ -322,13 +328,20 @@ def _start_from(name: str, config: Config, state: TrainingState) -> tuple[Traini
 
     Raises UserError if the other has another architecture.
     """
-    run = find_run(name)
-    source = run.state()
-    families = (make_hamiltonian(each).family for each in (config, run.config()))
+    source = _source(find_run(name), config)
+    families = (make_hamiltonian(each).family for each in (config, source.config))
     try:
-        model, tensors = transfer(state.model, source.model, *families)  # pyright: ignore[reportArgumentType]
+        model, tensors = transfer(state.model, source.state.model, *families)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
-        fixed = run.config().contexts and not config.contexts
+        fixed = source.config.contexts and not config.contexts
         hint = "; to stay at fixed parameters use training.within" if fixed else ""
         raise UserError(f"training.start = '{name}' has another architecture: {error}{hint}") from None
     return eqx.tree_at(lambda s: s.model, state, model), tensors
+
+
+def _source(run: Run, config: Config) -> Branch:
+    """What of a run to start from: all sectors where there are as many of them, else one wavefunction."""
+    there = run.config()
+    if len(there.model.momenta) == len(config.model.momenta):
+        return Branch(run.path.name, there, run.state())
+    return the_branch(run, config.model.momentum)

@@ -35,7 +35,7 @@ def test_filled_bands_have_no_variance(tiny, scattered, depth, shell):
     assert float(couplings.moire) == pytest.approx(depth * 4.44371, rel=1e-5)
     cell = hamiltonian.supercell
     seeds = bloch_seeds(cell, (2, 1), couplings, shell=shell)
-    orbitals = BlochSeededOrbitals(cell, (2, 1), 8, 1, seeds, gain=0.0, key=jax.random.key(0))
+    orbitals = BlochSeededOrbitals.from_seeds(cell, (2, 1), 8, 1, seeds, gain=0.0, key=jax.random.key(0))
     bloch = bloch_orbitals(cell, float(couplings.moire), math.pi / 4, TWIST, shell)
     filled = bloch.coefficients[[0, 1, 0]][None]  # in full precision
     orbitals = eqx.tree_at(

@@ -41,7 +41,7 @@ class Toy(Wavefunction):
         if isinstance(self.map, Linear):
             y = self.map(x)[0]
         else:
-            network = self.map.network(x).reshape(-1)
+            network = self.map.network(x, couplings).reshape(-1)
             y = jnp.concatenate([network.real, network.imag])
         return LogPsi(y @ jnp.asarray(LOG_ABS), self.phase * (y @ jnp.asarray(PHASE)))
 

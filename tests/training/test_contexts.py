@@ -133,3 +133,14 @@ def test_counts_that_do_not_divide_each_other():
     np.testing.assert_array_equal(np.sort(moved[..., 0].ravel()), np.arange(12))
     # The middle context is served by both sides.
     assert {value // 6 for value in moved[1, :, 0, 0]} == {0.0, 1.0}
+
+
+def test_sectors_share_the_contexts_and_the_range_evenly():
+    draw, weights = draw_contexts(PLANE, 12, seed=3, step=500, sectors=3)
+    assert draw.shape == (12, 3)
+    np.testing.assert_allclose(weights, 1)
+    order = np.argsort(draw[:, 0])
+    for begin in range(0, 12, 3):
+        assert sorted(draw[order[begin : begin + 3], 2]) == [0, 1, 2]
+    without, _ = draw_contexts(PLANE, 12, seed=3, step=500)
+    np.testing.assert_array_equal(draw[:, :2], without)

@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qernel.branches import Branch
 from qernel.config import load_config
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hamiltonian.bands import bloch_orbitals, lowest_fillings
 from qernel.measurement import Effort
 from qernel.training.loop import initial_state
 from qernel.verification.exact import Exact
-from qernel.verification.trained import Candidate, check_trained
+from qernel.verification.trained import check_trained
 from qernel.wavefunction.slater import BlochDeterminant
 
 CORNER, GAMMA = (1, 0), (0, 0)
@@ -31,7 +32,7 @@ def filled_bands(name, momentum):
     )
     filled = np.concatenate(next(lowest_fillings(bands, hamiltonian.supercell, hamiltonian.spins, momentum)))
     energy = bands.energies[filled].sum() * float(couplings.energy_unit) / hamiltonian.electrons
-    return Candidate(name, config, state), float(energy)
+    return Branch(name, config, state), float(energy)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,6 @@ def test_excited_state_of_a_sector_is_caught(corner, gamma, exact):
 
 def test_model_is_asked_only_where_it_was_trained(tiny):
     config = tiny("contexts.moire_depth=[0.5,1.0]")
-    candidate = Candidate("x", config, None)
+    candidate = Branch("x", config, None)
     assert candidate.covers(np.array([0.5]))
     assert not candidate.covers(np.array([1.1]))

@@ -34,7 +34,8 @@ def introduce(config: Config) -> None:
     )
     ranges = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.contexts.items())
     at = f"; at {constants}" if constants else ""
-    console.print(f"contexts: {ranges or 'none'}{at}", highlight=False, soft_wrap=True)
+    momenta = f"; each of momenta {', '.join(map(str, config.model.momenta))}" if config.model.momenta else ""
+    console.print(f"contexts: {ranges or 'none'}{momenta}{at}", highlight=False, soft_wrap=True)
     counts = parameters_by_module(config)
     total = sum(counts.values())
     modules = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -58,7 +59,7 @@ def introduce(config: Config) -> None:
     if config.contexts and config.model.sector == "free" and config.model.orbitals == "bloch":
         console.print(
             "momenta are free, but training may stay in that of the starting orbitals: where the ground state"
-            " may change its momentum, compare models of fixed ones (model.sector)",
+            " may change its momentum, train in several of them (model.sector=[[n1,n2],...])",
             highlight=False,
             soft_wrap=True,
         )

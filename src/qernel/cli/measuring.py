@@ -46,6 +46,8 @@ def sweep(
 ) -> None:
     """Measure a trained wavefunction over its contexts, by inference only.
 
+    Of a run of several momenta every one is measured, at the same contexts.
+
     Parameters
     ----------
     run
@@ -62,11 +64,16 @@ def sweep(
     note_outside(this.config(), values)
     effort = sampling.effort(observables=(*Effort().observables, *(measure or [])), start=start)
     with MeasuringView(console) as view:
-        data, path = sweep_run(this, values, effort, view.update, refine=refine)
-    console.print(sweep_table(data))
-    note_flags(data)
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    _print_twist_average(data)
+        written = sweep_run(this, values, effort, view.update, refine=refine)
+    several = len(written) > 1
+    for name, (data, path) in written.items():
+        console.print(sweep_table(data, f"{name}: energies" if several else "energies"))
+        note_flags(data, name if several else "")
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    sweeps = {name: data for name, (data, _) in written.items()}
+    if several and len(values) == 1:
+        _print_crossings(compare(sweeps))
+    _print_twist_average(envelope(sweeps))
 
 
 @app.command(name="compare")
@@ -81,18 +88,19 @@ def compare_command(
 ) -> None:
     """Sweep several models of one system: which lies lowest where, and where they cross.
 
-    Models may differ in sector, seed, ansatz or training. Each sweep is also kept in its own run.
+    Models may differ in sector, seed, ansatz or training; a run of several momenta counts as several. Each
+    sweep is also kept in its own run.
 
     Parameters
     ----------
     runs
-        Two runs or more, or names of shipped models.
+        Runs, or names of shipped models: two, or one of several momenta.
     over
         name=start:stop:count or name=value,value,...; repeat for a grid of several parameters.
     out
         Where the comparison is written, as comparison-NNN.nc.
     """
-    if len(runs) < 2:
+    if not runs:
         raise UserError("compare needs two runs or more")
     check_writable(out)
     values = parse_ranges(over)
@@ -108,13 +116,7 @@ def compare_command(
         console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
         note_flags(each, name)
     if len(values) == 1:
-        found = crossings(data["energy"], data["energy_error"])
-        if not found and len(set(data["lowest"].values.tolist())) > 1:
-            console.print(
-                "no crossing: where the lowest changes, the difference is noise on one side or both"
-            )
-        for crossing in found:
-            console.print(gives_way(crossing), highlight=False, soft_wrap=True)
+        _print_crossings(data)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     _print_twist_average(envelope(sweeps))
@@ -151,13 +153,25 @@ def hysteresis(
     this = open_run(run)
     note_outside(this.config(), values)
     with MeasuringView(console) as view:
-        data = sweep_from_all_starts(this, values, effort, view.update)
-    console.print(starts_table(data))
-    for start in data["start"].values.tolist():
-        note_flags(data.sel(start=start), start)
-    for each in memory(data):
-        console.print(agreement(each), highlight=False)
-    console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
+        found = sweep_from_all_starts(this, values, effort, view.update)
+    for name, data in found.items():
+        if len(found) > 1:
+            console.print(f"{name}:", highlight=False, soft_wrap=True)
+        console.print(starts_table(data))
+        for start in data["start"].values.tolist():
+            note_flags(data.sel(start=start), start)
+        for each in memory(data):
+            console.print(agreement(each), highlight=False)
+        console.print(f"wrote {write_hysteresis(data, out)}", highlight=False, soft_wrap=True)
+
+
+def _print_crossings(data: xarray.Dataset) -> None:
+    """Where models cross, of a comparison over one parameter."""
+    found = crossings(data["energy"], data["energy_error"])
+    if not found and len(set(data["lowest"].values.tolist())) > 1:
+        console.print("no crossing: where the lowest changes, the difference is noise on one side or both")
+    for crossing in found:
+        console.print(gives_way(crossing), highlight=False, soft_wrap=True)
 
 
 def _print_twist_average(data: xarray.Dataset) -> None:

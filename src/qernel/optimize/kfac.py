@@ -159,7 +159,7 @@ class _Linear(Linear):
 class _TaggedOrbitals(Orbitals):
     """The network's part of the orbitals is one linear map to real and imaginary parts of all of them."""
 
-    def network(self, x):
+    def network(self, x, couplings):
         parts, _, determinants, orbitals = self.weight.shape
         y = kfac_jax.register_dense(x @ _as_matrix(self.weight), x, self.weight, variant="orbitals")
         return as_complex(jnp.transpose(y.reshape(-1, parts, determinants, orbitals), (1, 2, 0, 3)))

@@ -20,7 +20,7 @@ from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
 from qernel.report.transition_section import CROSSED, transition_figure
 from qernel.runs import Run
-from qernel.sweep_files import read_sweep, system_of
+from qernel.sweep_files import read_sweeps, system_of
 from qernel.transition.evidence import LEAST_POINTS, weigh
 
 Sweeps = Mapping[str, xarray.Dataset]  # by the runs' names
@@ -48,13 +48,13 @@ def comparison_section(runs: Mapping[str, Run], numbers: Iterator[int], folder: 
 
 
 def _comparable(runs: Mapping[str, Run], parameters: int) -> list[Sweeps]:
-    """The newest sweeps of runs over so many parameters, two or more of one system together."""
+    """The newest sweeps of runs over so many parameters, of two wavefunctions or more of one system."""
     systems: dict[str, dict[str, xarray.Dataset]] = {}
     for name, run in runs.items():
         with contextlib.suppress(UserError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of newer sweeps, which are over other parameters
-            data = read_sweep(run.path, parameters)
-            systems.setdefault(system_of(data), {})[name] = data
+            for each, data in read_sweeps(run.path, parameters, name).items():
+                systems.setdefault(system_of(data), {})[each] = data
     return [sweeps for sweeps in systems.values() if len(sweeps) > 1]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import xarray
 
+from qernel.branches import branch_name
 from qernel.config import Config, UserError
 from qernel.dataset import load_sweep
 from qernel.hysteresis import started_differently
@@ -50,7 +51,8 @@ def _write(directory: Path, runs: Mapping[str, tuple[Run, Config]]) -> Path:
     with figure_style():
         numbers = itertools.count(1)
         for names in _of_one_system(runs):
-            body.append(html.heading(2, f"The lowest of {', '.join(names)}"))
+            compared = (each for name in names for each in _wavefunctions(name, runs[name][1]))
+            body.append(html.heading(2, f"The lowest of {', '.join(compared)}"))
             body += comparison_section({name: runs[name][0] for name in names}, numbers, Folder(directory))
         for number, (name, (run, config)) in enumerate(runs.items(), start=1):
             prefix = f"{number}-{name}-" if several else ""
@@ -71,14 +73,19 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return names if unique else [f"{number}-{name}" for number, name in enumerate(names, start=1)]
 
 
+def _wavefunctions(name: str, config: Config) -> list[str]:
+    """What the wavefunctions of a run are called."""
+    return [branch_name(name, each) for each in config.model.momenta] or [name]
+
+
 def _of_one_system(runs: Mapping[str, tuple[Run, Config]]) -> list[list[str]]:
-    """Names of runs over the same parameters whose systems else agree, two or more of each."""
+    """Names of runs over the same parameters whose systems else agree; together they have several models."""
     systems: dict[str, list[str]] = {}
     for name, (_, config) in runs.items():
         if varying := list(config.contexts):
             fixed = {key: each for key, each in config.system.physical().items() if key not in varying}
             systems.setdefault(repr((varying, sorted(fixed.items()))), []).append(name)
-    return [names for names in systems.values() if len(names) > 1]
+    return [names for names in systems.values() if len(names) > 1 or runs[names[0]][1].model.momenta]
 
 
 def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterator[str]:
@@ -106,7 +113,8 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
             yield html.heading(level + 1, name)
             yield html.paragraph(_at_a_glance(data, config))
         else:
-            yield html.heading(level + 1, f"{name}: {extent(drop_single(data))}")
+            momentum = f" of momentum {data.attrs['model_sector']}" if config.model.momenta else ""
+            yield html.heading(level + 1, f"{name}{momentum}: {extent(drop_single(data))}")
             yield from sweep_section(data, name, config, folder)
     readable = [data for data in sweeps.values() if data is not None]
     for number, data in enumerate(started_differently(readable), start=1):

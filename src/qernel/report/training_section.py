@@ -47,7 +47,7 @@ def training_section(
         _quality_data(curves, config),
     )
     last = last_means(rows)
-    yield html.table(_last_header(config), [html.Row(_last_cells(each, last)) for each in last])
+    yield html.table(_last_header(config), [html.Row(_last_cells(each, last, config)) for each in last])
     yield html.paragraph(
         f"Means over the last {last[0].steps} steps at the present contexts, while the wavefunction still "
         "moves: for measurements, sweep.",
@@ -97,7 +97,7 @@ def _polynomial(fit: LateFit) -> str:
 
 
 def _energy_data(curves: Sequence[Curve], fit: LateFit, config: Config) -> Data:
-    header = [*config.contexts, "step", "energy_meV", "error_meV", "excess_meV"]
+    header = [*config.context_names, "step", "energy_meV", "error_meV", "excess_meV"]
     rows = [
         [*curve.context.tolist(), *block]
         for curve, excess in zip(curves, fit.excess, strict=True)
@@ -114,18 +114,19 @@ def _quality_data(curves: Sequence[Curve], config: Config) -> Data:
         for curve in curves
         for block in zip(curve.step.tolist(), curve.spread.tolist(), curve.acceptance.tolist(), strict=True)
     ]
-    return Data([*config.contexts, "step", "spread_meV", "acceptance"], rows)
+    return Data([*config.context_names, "step", "spread_meV", "acceptance"], rows)
 
 
 def _last_header(config: Config) -> list[tuple[str, str]]:
-    parameters = [(symbol(name), unit(name)) for name in config.contexts]
+    parameters = [(symbol(name), unit(name)) for name in config.context_names]
     return [*parameters, ("energy", "meV"), ("spread", "meV"), ("accept.", "")]
 
 
-def _last_cells(each: Last, every: Sequence[Last]) -> list[str]:
-    digits = decimals_for(last.error for last in every)
+def _last_cells(each: Last, every: Sequence[Last], config: Config) -> list[str]:
+    digits, momenta, context = decimals_for(last.error for last in every), config.model.momenta, each.context
     return [
-        *(fixed(value, 4) for value in each.context.tolist()),
+        *(fixed(value, 4) for value in context[: len(config.contexts)].tolist()),
+        *([str(momenta[int(context[-1])])] if momenta else []),
         html_with_error(each.energy, each.error, digits),
         fixed(each.spread, 2),
         fixed(each.acceptance, 2),

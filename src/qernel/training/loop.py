@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
@@ -50,7 +49,8 @@ def initial_state(config: Config) -> TrainingState:
         jnp.dtype(training.precision),
     )
     ranges = list(config.trained.values())
-    contexts, weights = draw_contexts(ranges, count, training.seed, 0)
+    sectors = hamiltonian.family.sectors
+    contexts, weights = draw_contexts(ranges, count, training.seed, 0, sectors=sectors)
     zero = jnp.zeros((), jnp.int64)
     return TrainingState(
         model=model,
@@ -120,12 +120,11 @@ def _redraw(
     config: Config, hamiltonian: Hamiltonian, state: TrainingState, count: int, index: int
 ) -> TrainingState:
     """New contexts, served by the walkers whose old contexts are nearest."""
-    ranges, emphasis = list(config.trained.values()), state.emphasis
+    ranges, emphasis, family = list(config.trained.values()), state.emphasis, hamiltonian.family
     density = None if emphasis is None else emphasis.density
-    new, weights = draw_contexts(ranges, count, config.training.seed, index, density)
-    scale = np.array([high - low for _, low, high in hamiltonian.family.ranges])
+    new, weights = draw_contexts(ranges, count, config.training.seed, index, density, family.sectors)
     old, contexts = gather((state.walkers, state.contexts))
-    electrons, served_by = reassign(old.electrons, contexts, new, scale)
+    electrons, served_by = reassign(old.electrons, contexts, new, family.widths)
     walkers = Walkers(jnp.asarray(electrons), jnp.asarray(old.width[served_by]))
     if emphasis is not None:
         emphasis = dataclasses.replace(emphasis, weights=jnp.asarray(weights, jnp.float64))

@@ -29,7 +29,7 @@ class TrainingState(eqx.Module):
     model: Wavefunction
     optimizer: PyTree
     walkers: Walkers
-    contexts: Float[Array, "context parameter"]  # laboratory units
+    contexts: Float[Array, "context entry"]  # parameters in laboratory units, and the sector of several
     step: Int[Array, ""]
     refused: Int[Array, ""]  # non-finite steps refused so far
     refused_in_a_row: Int[Array, ""]
@@ -104,7 +104,7 @@ def make_optimization(
             )
         good = _all_finite((energies, update))
         if emphasis is not None:
-            positions = (state.contexts - low) / width
+            positions = (state.contexts[:, : len(low)] - low) / width
             emphasis = _choose(good, emphasis.measured(positions, _spread(energies.total)), emphasis)
         parameters = _choose(good, jax.tree.map(jnp.add, parameters, update), parameters)
         state = TrainingState(

@@ -155,15 +155,20 @@ def _context(model: Ansatz, source: Ansatz, family: Family, source_family: Famil
     """The context's embedding for `family`, and how it was made.
 
     With x = a x' + b the source's coordinate of our coordinate x', W x + b_0 = (W a) x' + (b_0 + W b).
+    Sectors correspond in their order; where the source had but one, the network does not depend on it yet.
     """
     ours, theirs = model.context, source.context
     if ours is None or theirs is None:
         return ours, NEW
-    if family.ranges == source_family.ranges or ours.output.weight.shape != theirs.output.weight.shape:
+    same = family.ranges == source_family.ranges and family.sectors == source_family.sectors
+    if same or ours.output.weight.shape != theirs.output.weight.shape:
         return theirs, COPIED
     weight, bias = np.zeros(ours.hidden.weight.shape), np.array(theirs.hidden.bias, float)
+    rows, sectors = np.split(np.array(theirs.hidden.weight), [len(source_family.ranges)])
+    if len(sectors) == len(weight) - len(family.ranges):
+        weight[len(family.ranges) :] = sectors
     places = {name: i for i, name in enumerate(family.names)}
-    for row, (name, low, high) in zip(np.array(theirs.hidden.weight), source_family.ranges, strict=True):
+    for row, (name, low, high) in zip(rows, source_family.ranges, strict=True):
         if name in places:
             _, start, stop = family.ranges[places[name]]
             weight[places[name]] = (stop - start) / (high - low) * row

@@ -1,19 +1,17 @@
 """Trained wavefunctions against exact energies and their own consistency, at contexts of their family."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qernel.config import Config
+from qernel.branches import Branch
 from qernel.estimators.observable import Result
 from qernel.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.hamiltonian.hamiltonian import couplings_of
 from qernel.measurement import Effort, Measured, Measurement
 from qernel.sweep import nearest_walkers
-from qernel.training.step import TrainingState
 from qernel.verification.check import Check
 from qernel.verification.determinants import check_determinants, is_determinant
 from qernel.verification.exact import Exact
@@ -22,22 +20,9 @@ from qernel.verification.wavefunction import check_wavefunction
 _DEFINITE = 0.95  # a weight above which psi is said to be in a sector
 
 
-class Candidate(NamedTuple):
-    """A trained wavefunction, by its name."""
-
-    name: str
-    config: Config
-    state: TrainingState
-
-    def covers(self, context: np.ndarray) -> bool:
-        """Whether it was trained around this context."""
-        ranges = self.config.trained.values()
-        return all(low <= value <= high for value, (low, high) in zip(context, ranges, strict=True))
-
-
 def check_trained(
     group: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Branch],
     contexts: np.ndarray,
     effort: Effort,
     exact: list[Exact | None],
@@ -51,7 +36,7 @@ def check_trained(
     of training, which bounds the Hellmann-Feynman residual.
     """
 
-    def named(candidate: Candidate) -> str:
+    def named(candidate: Branch) -> str:
         return f" ({candidate.name})" if len(candidates) > 1 else ""
 
     measured = [_measure(each, contexts, effort) for each in candidates]
@@ -75,7 +60,7 @@ def check_trained(
             yield check._replace(quantity=check.quantity + named(candidate))
 
 
-def _measure(candidate: Candidate, contexts: np.ndarray, effort: Effort) -> list[Measured]:
+def _measure(candidate: Branch, contexts: np.ndarray, effort: Effort) -> list[Measured]:
     config, state = candidate.config, candidate.state
     hamiltonian, dtype = make_hamiltonian(config), jnp.dtype(config.training.precision)
     measurement = Measurement(hamiltonian, effort, dtype, config.training.microbatch)
@@ -83,7 +68,7 @@ def _measure(candidate: Candidate, contexts: np.ndarray, effort: Effort) -> list
     return measurement(state.model, walkers, contexts, jax.random.key(effort.seed))
 
 
-def _place(candidate: Candidate, context: np.ndarray) -> str:
+def _place(candidate: Branch, context: np.ndarray) -> str:
     """A context in words."""
     named = zip(candidate.config.contexts, context, strict=True)
     return ", ".join(f"{name.replace('moire_', '')} {value:g}" for name, value in named) or "as trained"
@@ -202,7 +187,7 @@ def _consistency(
 
 
 def _exact_properties(
-    group: str, candidate: Candidate, context: np.ndarray, electrons: np.ndarray
+    group: str, candidate: Branch, context: np.ndarray, electrons: np.ndarray
 ) -> Iterator[Check]:
     """Antisymmetry and periodicity of one model, to the precision of its numbers."""
     hamiltonian, dtype = make_hamiltonian(candidate.config), jnp.dtype(candidate.config.training.precision)

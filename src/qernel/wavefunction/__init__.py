@@ -65,12 +65,12 @@ def count_parameters(model: Wavefunction) -> dict[str, int]:
 def equal_fillings(config: Config, hamiltonian: Hamiltonian, most: int) -> int:
     """How many fillings of the ansatz's total momentum are equally low, `most` at most; 1 in closed shells.
 
-    0 for orbitals that start in none.
+    Of several momenta that of the most fillings counts. 0 for orbitals that start in none.
     """
     if config.model.orbitals == "free":
         return 0
-    _, fillings = _seeds(config, hamiltonian)
-    return sum(1 for _ in itertools.islice(fillings, most))
+    _, sectors = _seeds(config, hamiltonian)
+    return max(sum(1 for _ in itertools.islice(fillings, most)) for fillings in sectors)
 
 
 def _qernel(config: Config, hamiltonian: Hamiltonian, key: PRNGKeyArray) -> Qernel:
@@ -124,12 +124,13 @@ def _features(config: Config, hamiltonian: Hamiltonian) -> PeriodicFeatures:
 
 
 def _embedding_size(config: Config) -> int:
-    return config.model.embedding if config.model.conditioned and config.contexts else 0
+    return config.model.embedding if config.model.conditioned and config.context_names else 0
 
 
 def _context(config: Config, key: PRNGKeyArray) -> ContextEmbedding | None:
     size = _embedding_size(config)
-    return ContextEmbedding(len(config.contexts), size, key=key) if size else None
+    coordinates = len(config.contexts) + len(config.model.momenta)
+    return ContextEmbedding(coordinates, size, key=key) if size else None
 
 
 def _jastrow(config: Config, hamiltonian: Hamiltonian) -> PairJastrow | None:
@@ -145,14 +146,16 @@ def _orbitals(
         return FreeOrbitals(supercell, sum(spins), model.size, model.determinants, real=model.real, key=key)
     seeds = _seeds(config, hamiltonian)
     gain = 0.1 if model.orbitals == "crystal" else 0.5  # the start is to stay close to the mean field
-    return BlochSeededOrbitals(supercell, spins, model.size, model.determinants, seeds, gain=gain, key=key)
+    return BlochSeededOrbitals.from_seeds(
+        supercell, spins, model.size, model.determinants, seeds, gain=gain, key=key
+    )
 
 
 def _seeds(config: Config, hamiltonian: Hamiltonian) -> Seeds:
     """The one-electron states that orbitals start from, at the middle of the family."""
-    supercell, spins, sector = hamiltonian.supercell, hamiltonian.spins, config.model.sector
+    supercell, spins, model = hamiltonian.supercell, hamiltonian.spins, config.model
     with jax.ensure_compile_time_eval():  # Bloch states are numbers, also where only shapes are wanted
         couplings = hamiltonian.family.couplings(hamiltonian.family.middle())
-    if config.model.orbitals == "crystal":
+    if model.orbitals == "crystal":
         return crystal_seeds(supercell, spins, couplings)
-    return bloch_seeds(supercell, spins, couplings, None if isinstance(sector, str) else sector)
+    return bloch_seeds(supercell, spins, couplings, model.momenta or (model.momentum,))

@@ -28,6 +28,14 @@ class ContextEmbedding(eqx.Module):
         dtype = self.hidden.weight.dtype
         return self.output(algebraic_gelu(self.hidden(coordinates.astype(dtype))))
 
+    def with_last(self, fixed: Float[Array, " fixed"]) -> "ContextEmbedding":
+        """The same function of the other coordinates, where the last ones have these values."""
+        varying = self.hidden.weight.shape[0] - len(fixed)
+        assert self.hidden.bias is not None
+        bias = self.hidden.bias + fixed.astype(self.hidden.bias.dtype) @ self.hidden.weight[varying:]
+        new = (self.hidden.weight[:varying], bias)
+        return eqx.tree_at(lambda c: (c.hidden.weight, c.hidden.bias), self, new)
+
 
 class FiLM(eqx.Module):
     """h -> (1 + gamma(e)) h + beta(e), with gamma and beta linear in e and zero at the start.

@@ -1,14 +1,15 @@
 """Generalized orbitals: from the electrons' features to the matrices whose determinants make psi."""
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Inexact, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Inexact, Int, PRNGKeyArray
 
 from qernel.hamiltonian.bands import BlochOrbitals, bloch_orbitals, crystal_orbitals, lowest_fillings
 from qernel.hamiltonian.couplings import Couplings
@@ -18,8 +19,10 @@ from qernel.wavefunction.operations import network_orbitals, orbital_determinant
 
 _SHELL = 2.01  # plane waves of the seeds, in units of the shortest moiré reciprocal vector
 
-#: States that columns start from, and the fillings, spin up and down, that determinants take in turn.
-Seeds = tuple[BlochOrbitals, Iterator[tuple[np.ndarray, np.ndarray]]]
+Fillings = Iterator[tuple[np.ndarray, np.ndarray]]  # which states, spin up and spin down
+
+#: States that columns start from, and for each sector the fillings that its determinants take in turn.
+Seeds = tuple[BlochOrbitals, list[Fillings]]
 
 
 class Orbitals(eqx.Module):
@@ -43,17 +46,24 @@ class Orbitals(eqx.Module):
     ) -> Inexact[Array, "determinant electron orbital"]:
         """The matrices Phi^k."""
         seed, factor = self.seed_and_factor(electrons, couplings)
-        return factor * (seed + self.network(x))
+        return factor * (seed + self.network(x, couplings))
 
-    def network(self, x: Float[Array, "electron width"]) -> Inexact[Array, "determinant electron orbital"]:
+    def network(
+        self, x: Float[Array, "electron width"], couplings: Couplings
+    ) -> Inexact[Array, "determinant electron orbital"]:
         """w^k_j . x_i."""
-        return network_orbitals(x, self.weight)
+        return network_orbitals(x, self.weight_at(couplings))
+
+    def weight_at(self, couplings: Couplings) -> Float[Array, "part width determinant orbital"]:
+        """The weights w at a context."""
+        return self.weight
 
     def determinants(
         self, x: Float[Array, "electron width"], electrons: Float[Array, "electron 2"], couplings: Couplings
     ) -> tuple[Inexact[Array, " determinant"], Float[Array, " determinant"]]:
         """Signs (phases) and logarithms of the matrices' determinants."""
-        return orbital_determinants(x, self.weight, *self.seed_and_factor(electrons, couplings))
+        seed, factor = self.seed_and_factor(electrons, couplings)
+        return orbital_determinants(x, self.weight_at(couplings), seed, factor)
 
 
 class FreeOrbitals(Orbitals):
@@ -94,6 +104,9 @@ class BlochSeededOrbitals(Orbitals):
     network on top of a single one is slow to find the others. The network's part starts at
     half the size of the Bloch states': much smaller, it learns slowly.
     The first n_up columns start filled by spin-up electrons, the others by spin-down.
+
+    Of a network in several momentum sectors each has determinants of its own, one sector's after the other's;
+    those of the context's sector make psi.
     """
 
     coefficients: Float[Array, "part determinant orbital wave"]
@@ -102,9 +115,11 @@ class BlochSeededOrbitals(Orbitals):
     waves: tuple = eqx.field(static=True)  # labels [wave][2] in moiré reciprocal vectors
     spins: tuple[int, int] = eqx.field(static=True)
     supercell: Supercell = eqx.field(static=True)
+    sectors: int = eqx.field(static=True)
 
-    def __init__(
-        self,
+    @classmethod
+    def from_seeds(
+        cls,
         supercell: Supercell,
         spins: tuple[int, int],
         width: int,
@@ -113,35 +128,59 @@ class BlochSeededOrbitals(Orbitals):
         *,
         gain: float = 0.5,
         key: PRNGKeyArray,
-    ):
-        bloch, fillings = seeds
-        filled = np.array([np.concatenate(each) for each in itertools.islice(fillings, determinants)])
-        if len(filled) > 1:
-            filled = np.resize(filled, (determinants, sum(spins)))
-        shape = (determinants, sum(spins), len(bloch.waves))
+    ) -> "BlochSeededOrbitals":
+        """Columns that start in the seeds' states, and a small random part of the network."""
+        bloch, sectors = seeds
+        fillings = [_first(each, determinants) for each in sectors]
+        filled = fillings[0]  # a single one serves all determinants
+        if len(filled) > 1 or len(sectors) > 1:
+            filled = np.concatenate([np.resize(each, (determinants, sum(spins))) for each in fillings])
+        shape = (len(sectors) * determinants, sum(spins), len(bloch.waves))
         coefficients = np.broadcast_to(bloch.coefficients[filled], shape)
-        self.coefficients = jnp.asarray(np.stack([np.real(coefficients), np.imag(coefficients)]), jnp.float64)
-        self.weight = normal(key, (2, width, determinants, sum(spins)), gain / math.sqrt(2 * max(width, 1)))
-        self.momenta = _as_tuple(bloch.momenta[filled])
-        self.waves = _as_tuple(bloch.waves)
-        self.spins, self.supercell = spins, supercell
+        parts = jnp.asarray(np.stack([np.real(coefficients), np.imag(coefficients)]), jnp.float64)
+        weight = normal(key, (2, width, *shape[:2]), gain / math.sqrt(2 * max(width, 1)))
+        momenta, waves = _as_tuple(bloch.momenta[filled]), _as_tuple(bloch.waves)
+        return cls(parts, weight, momenta, waves, spins, supercell, len(sectors))
 
     def seed_and_factor(self, electrons: Float[Array, "electron 2"], couplings: Couplings):
         dtype = electrons.dtype
         waves = jnp.asarray(np.array(self.waves) @ MOIRE_RECIPROCAL, dtype)
         angles = electrons @ waves.T
         cos, sin = jnp.cos(angles), jnp.sin(angles)
-        real, imaginary = self.coefficients
+        real, imaginary = self._in_sector(self.coefficients, 1, couplings)
         seed = jax.lax.complex(
             jnp.einsum("ig,kjg->kij", cos, real) - jnp.einsum("ig,kjg->kij", sin, imaginary),
             jnp.einsum("ig,kjg->kij", cos, imaginary) + jnp.einsum("ig,kjg->kij", sin, real),
         )
         if self.spins[1]:
             seed = seed * self._same_spin(seed.dtype)
-        labels = np.array(self.momenta)
+        labels = self._in_sector(np.array(self.momenta), 0, couplings)
         phases = _bloch_factor(electrons, self.supercell, couplings, labels.reshape(-1, 2))
         phases = jnp.moveaxis(phases.reshape(len(electrons), *labels.shape[:2]), 1, 0)
         return seed, phases
+
+    def weight_at(self, couplings: Couplings):
+        return self._in_sector(self.weight, 2, couplings)
+
+    def in_sector(self, number: int) -> "BlochSeededOrbitals":
+        """Of several sectors the orbitals of one by themselves."""
+        count = self.weight.shape[2] // self.sectors
+        own = slice(number * count, (number + 1) * count)
+        return dataclasses.replace(
+            self,
+            coefficients=self.coefficients[:, own],
+            weight=self.weight[:, :, own],
+            momenta=self.momenta[own],
+            sectors=1,
+        )
+
+    def _in_sector(self, stacked, axis: int, couplings: Couplings):
+        """Of an array with an axis of determinants those of the context's sector."""
+        if self.sectors == 1:
+            return stacked
+        count = stacked.shape[axis] // self.sectors
+        first = couplings.sector.astype(jnp.int32) * count
+        return jax.lax.dynamic_slice_in_dim(jnp.asarray(stacked), first, count, axis)
 
     def _same_spin(self, dtype) -> Complex[Array, "electron orbital"]:
         up = np.arange(sum(self.spins)) < self.spins[0]
@@ -152,13 +191,13 @@ def bloch_seeds(
     supercell: Supercell,
     spins: tuple[int, int],
     couplings: Couplings,
-    momentum: tuple[int, int] | None = None,
+    momenta: Sequence[tuple[int, int] | None] = (None,),
     shell: float = _SHELL,
 ) -> Seeds:
-    """States of non-interacting electrons, in the lowest fillings of one total momentum."""
+    """States of non-interacting electrons, in the lowest fillings of each total momentum (None: of all)."""
     twist = np.asarray(couplings.twist)
     bloch = bloch_orbitals(supercell, float(couplings.moire), float(couplings.phase), twist, shell)
-    return bloch, lowest_fillings(bloch, supercell, spins, momentum)
+    return bloch, [lowest_fillings(bloch, supercell, spins, momentum) for momentum in momenta]
 
 
 def crystal_seeds(
@@ -171,7 +210,12 @@ def crystal_seeds(
     """
     moire, twist = float(couplings.moire), np.asarray(couplings.twist)
     crystal = crystal_orbitals(supercell, moire, float(couplings.phase), moire / 4, twist, shell)
-    return crystal, iter([(np.arange(spins[0]), np.arange(spins[1]))])
+    return crystal, [iter([(np.arange(spins[0]), np.arange(spins[1]))])]
+
+
+def _first(fillings: Fillings, count: int) -> Int[np.ndarray, "filling orbital"]:
+    """The first fillings, at most so many, spin-up electrons' orbitals first."""
+    return np.array([np.concatenate(each) for each in itertools.islice(fillings, count)])
 
 
 def _bloch_factor(electrons, supercell: Supercell, couplings: Couplings, labels=None):

@@ -1,5 +1,6 @@
 """QERNEL: Quantum Expert-Routed Neural Learner (Nazaryan and Fu, arXiv:2604.26018)."""
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -93,6 +94,14 @@ class Qernel(Wavefunction):
             weights.append(block.routing(x, embedding, rotations))
             x = block(x, embedding, rotations)
         return jnp.stack(weights)
+
+    def in_sector(self, number: int) -> "Qernel":
+        """Of a network in several momentum sectors the wavefunction of one, which is not told its number."""
+        assert isinstance(self.orbitals, BlochSeededOrbitals)
+        sectors, context = self.orbitals.sectors, self.context
+        if context is not None:
+            context = context.with_last(jnp.eye(sectors)[number])
+        return dataclasses.replace(self, context=context, orbitals=self.orbitals.in_sector(number))
 
     def _inputs(self, electrons, couplings: Couplings):
         """What the first block sees: the stream, the context's embedding, the rotations in the attention."""

@@ -26,8 +26,8 @@ class BlochDeterminant(Wavefunction):
         dtype=jnp.float64,
     ):
         # A network of width zero: its part of the orbitals is not there.
-        seeds = bloch_seeds(supercell, spins, couplings, momentum, shell)
-        made = BlochSeededOrbitals(supercell, spins, 0, 1, seeds, key=jax.random.key(0))
+        seeds = bloch_seeds(supercell, spins, couplings, (momentum,), shell)
+        made = BlochSeededOrbitals.from_seeds(supercell, spins, 0, 1, seeds, key=jax.random.key(0))
         self.orbitals = jax.tree.map(lambda x: x.astype(dtype), made)
 
     def __call__(self, electrons: Float[Array, "electron 2"], couplings: Couplings) -> LogPsi:

@@ -1,0 +1,87 @@
+"""A run's wavefunctions: one, or one for each momentum sector of a network that they share.
+
+A network that was trained in several sectors is taken apart for everything that comes after: with the sector
+fixed it is an ordinary wavefunction with walkers of its own, measured like any other, and several of them are
+compared like several models.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from qernel.config import Config, Momentum, UserError
+from qernel.runs import Run
+from qernel.sampling import Walkers
+from qernel.training.step import TrainingState
+from qernel.wavefunction.qernel import Qernel
+
+
+class Branch(NamedTuple):
+    """A wavefunction of a run, as it was when it was read: the run may be training on."""
+
+    name: str  # the run's, and the momentum where it has several
+    config: Config
+    state: TrainingState
+
+    def covers(self, context: Float[np.ndarray, " parameter"]) -> bool:
+        """Whether it was trained around this context."""
+        ranges = self.config.trained.values()
+        return all(low <= value <= high for value, (low, high) in zip(context, ranges, strict=True))
+
+
+def branches(run: Run, name: str | None = None) -> list[Branch]:
+    """The wavefunctions of a run's newest state; the run is called `name`, by default as its directory.
+
+    Raises UserError where it has no state.
+    """
+    return taken_apart(name or run.path.name, run.config(), run.state())
+
+
+def taken_apart(name: str, config: Config, state: TrainingState) -> list[Branch]:
+    """The wavefunctions of a state, to measure and not to train on from."""
+    if not config.model.momenta:
+        return [Branch(name, config, state)]
+    return [
+        Branch(branch_name(name, momentum), *_in_sector(config, state, number))
+        for number, momentum in enumerate(config.model.momenta)
+    ]
+
+
+def the_branch(run: Run, momentum: Momentum | None = None) -> Branch:
+    """The wavefunction of a run; of several that of this momentum.
+
+    Raises UserError where it has no state, or the momentum does not say which one is meant.
+    """
+    found, there = branches(run), run.config().model.momenta
+    if momentum is None and len(found) == 1:
+        return found[0]
+    for each in found:
+        if momentum is not None and each.config.model.momentum == tuple(momentum):
+            return each
+    known = ", ".join(map(str, there)) or f"one wavefunction, model.sector = {run.config().model.sector!r}"
+    raise UserError(f"{run.path} has {'the momenta ' if there else ''}{known}: say which one is meant")
+
+
+def branch_name(name: str, momentum: Momentum) -> str:
+    """What the wavefunction of one of several momenta is called."""
+    return f"{name} ({momentum[0]}, {momentum[1]})"
+
+
+def _in_sector(config: Config, state: TrainingState, number: int) -> tuple[Config, TrainingState]:
+    """Configuration and state of one sector alone."""
+    assert isinstance(state.model, Qernel)
+    contexts = np.asarray(state.contexts)
+    here = np.flatnonzero(contexts[:, -1] == number)
+    walkers = Walkers(*(jnp.asarray(np.asarray(leaf)[here]) for leaf in dataclasses.astuple(state.walkers)))
+    model = config.model.model_copy(update={"sector": config.model.momenta[number]})
+    return config.model_copy(update={"model": model}), dataclasses.replace(
+        state,
+        model=state.model.in_sector(number),
+        optimizer=None,
+        walkers=walkers,
+        contexts=jnp.asarray(contexts[here, :-1]),
+        emphasis=None,
+    )

@@ -1,0 +1,198 @@
+"""One network in several momentum sectors, and the wavefunctions that it is taken apart into."""
+
+import dataclasses
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qernel
+from qernel.branches import branches, taken_apart, the_branch
+from qernel.cli import main
+from qernel.config import UserError
+from qernel.estimators.local_energy import local_energy
+from qernel.hamiltonian import make_hamiltonian
+from qernel.lattice import MOIRE_VECTORS
+from qernel.runs import Run
+from qernel.shipped import shipped_model
+from qernel.sweep_files import read_sweeps
+from qernel.training.loop import initial_state
+
+MOMENTA = [(0, 0), (1, 0)]
+BOTH = "sector=[[0,0],[1,0]]"
+NAMES = ["both (0, 0)", "both (1, 0)"]
+
+
+def at(hamiltonian, *context):
+    return hamiltonian.family.couplings(jnp.array(context))
+
+
+@pytest.mark.parametrize("overrides", [(), ("conditioned=false",), ("determinants=3", "contexts={}")])
+def test_a_sector_by_itself_is_the_same_wavefunction(overrides, tiny, generic, scattered):
+    config = tiny(BOTH, *overrides)
+    model, hamiltonian = generic(config)
+    state = dataclasses.replace(initial_state(config), model=model)
+    depth, electrons = ([1.2] if config.contexts else []), scattered(hamiltonian, 4)
+    values = []
+    for number, (_, alone, its) in enumerate(taken_apart("x", config, state)):
+        assert alone.model.momentum == MOMENTA[number]
+        assert its.contexts.shape == (1, len(depth))
+        own, together = make_hamiltonian(alone), at(hamiltonian, *depth, float(number))
+        for r in electrons:
+            log_abs, phase = model(r, together)
+            assert float(log_abs) == pytest.approx(float(its.model(r, at(own, *depth)).log_abs), abs=1e-10)
+            assert float(phase) == pytest.approx(float(its.model(r, at(own, *depth)).phase), abs=1e-10)
+            values.append(float(log_abs))
+        of_both = local_energy(model, hamiltonian, electrons[0], together).total
+        of_one = local_energy(its.model, own, electrons[0], at(own, *depth)).total
+        assert complex(of_both) == pytest.approx(complex(of_one), rel=1e-9)
+    assert np.all(abs(np.subtract(*np.reshape(values, (2, -1)))) > 1e-3)
+
+
+def test_each_sector_has_its_momentum(tiny, generic, scattered):
+    model, hamiltonian = generic(tiny(BOTH))
+    cell, electrons = hamiltonian.supercell, scattered(hamiltonian, 1)[0]
+    for number, label in enumerate(MOMENTA):
+        couplings = at(hamiltonian, 1.2, float(number))
+        momentum = (np.array(label) + 3 * np.array([0.2, -0.1])) @ cell.reciprocal
+        before = model(electrons, couplings)
+        for shift in MOIRE_VECTORS:
+            after = model(electrons + shift, couplings)
+            assert float(after.log_abs) == pytest.approx(float(before.log_abs), abs=1e-9)
+            turn = np.exp(1j * (float(after.phase) - float(before.phase)))
+            assert turn == pytest.approx(np.exp(1j * momentum @ shift), abs=1e-9)
+
+
+def test_a_sector_trains_the_network_and_its_own_determinants(tiny, generic, scattered):
+    model, hamiltonian = generic(tiny(BOTH))
+    electrons, second = scattered(hamiltonian, 1)[0], at(hamiltonian, 1.2, 1.0)
+    slopes = eqx.filter_grad(lambda m: m(electrons, second).log_abs)(model)
+    assert model.orbitals.weight.shape[2] == 4  # two determinants of each
+    assert np.all(np.asarray(slopes.orbitals.weight)[:, :, :2] == 0)
+    assert np.all(np.asarray(slopes.orbitals.coefficients)[:, :2] == 0)
+    for shared in (slopes.orbitals.weight[:, :, 2:], slopes.embed.weight, slopes.blocks[0].experts):
+        assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(shared))
+
+
+@pytest.fixture(scope="module")
+def both(tiny_file, tmp_path_factory):
+    """A run in two sectors, by the command line; swept."""
+    path = tmp_path_factory.mktemp("sectors") / "both"
+    main(["train", tiny_file, BOTH, "--out", str(path)])
+    main(["sweep", str(path), "--over", "moire_depth=0.6:1.9:8", *EFFORT])
+    return path
+
+
+EFFORT = ("--walkers", "8", "--samples", "8")
+
+
+def test_half_of_the_contexts_are_in_either_sector(both):
+    for row in Run(both).metrics():
+        assert sorted(sector for _, sector in row["contexts"]) == [0, 1]
+
+
+def test_training_resumes(both, tiny_file, tmp_path):
+    run = Run(tmp_path / "again")
+    for limit in (["--minutes", "0"], []):
+        main(["train", tiny_file, BOTH, "--out", str(run.path), *limit])
+    for one, other in zip(*(jax.tree.leaves(Run(each).state()) for each in (both, run.path)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_every_momentum_is_swept_at_the_same_contexts(both):
+    sweeps = read_sweeps(both, name="both")
+    assert list(sweeps) == NAMES
+    for data, momentum in zip(sweeps.values(), MOMENTA, strict=True):
+        assert data.sizes["moire_depth"] == 8
+        label = data["sector_weight"].isel(moire_depth=3).argmax("sector")
+        found = tuple(int(data[name][label]) for name in ("sector_1", "sector_2"))
+        assert make_hamiltonian(Run(both).config()).supercell.momentum_class(found) == momentum_class(
+            both, momentum
+        )
+        assert float(data["sector_weight"].max("sector").min()) == pytest.approx(1, abs=1e-6)
+
+
+def momentum_class(path, momentum):
+    return Run(path).config().system.lattice().momentum_class(momentum)
+
+
+def test_the_lower_one_counts_for_a_transition(both, tmp_path, capsys):
+    main(["transition", str(both), "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert all(f"{both.parent / name}: 8 contexts" in printed for name in NAMES)
+    (file,) = tmp_path.glob("*.json")
+    lowest = np.minimum(*(data["energy"].values for data in read_sweeps(both).values()))
+    rows = json.loads(file.read_text())
+    assert len(lowest) == rows["points"]
+
+
+def test_the_page_compares_the_momenta(both, capsys):
+    main(["report", str(both)])
+    page = (both / "report" / "index.html").read_text()
+    assert "The lowest of both (0, 0), both (1, 0)" in page
+    assert (both / "report" / "models-1-energies.csv").is_file()
+    assert all(f"of momentum {momentum}" in page for momentum in MOMENTA)
+
+
+def test_one_run_of_two_momenta_can_be_compared(both, tmp_path, capsys):
+    over = ["--over", "moire_depth=0.7,1.1", *EFFORT, "--out", str(tmp_path)]
+    main(["compare", str(both), *over])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in NAMES)
+
+
+def test_walkers_of_every_momentum_are_followed(both, tmp_path, capsys):
+    main(["hysteresis", str(both), "--over", "moire_depth=0.7,1.1", *EFFORT, "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert all(f"{name}:" in printed for name in NAMES)
+    assert len(list(tmp_path.glob("*.nc"))) == 2
+
+
+def test_a_momentum_is_loaded_by_its_label(both):
+    trained = qernel.load(both, momentum=(1, 0))
+    assert trained.config.model.momentum == (1, 0)
+    assert np.isfinite(trained(trained.walkers[0, 0], moire_depth=1.2).log_abs)
+    for momentum in (None, (2, 5)):
+        with pytest.raises(UserError, match=r"has the momenta \(0, 0\), \(1, 0\): say which one is meant"):
+            qernel.load(both, momentum=momentum)
+    with pytest.raises(UserError, match=r"has one wavefunction, model.sector = 'lowest'"):
+        the_branch(shipped_model("four-over-depth"), (1, 0))
+
+
+def test_training_goes_on_from_one_momentum_or_from_all(both, tiny_file, tmp_path):
+    single = Run(tmp_path / "single")
+    small = ("learning_rate=1e-9", "--out")
+    main(["train", tiny_file, "sector=[1,0]", f"start={both}", *small, str(single.path)])
+    (alone,), source = branches(single), the_branch(Run(both), (1, 0))
+    electrons = source.state.walkers.electrons[0, 0]
+    couplings = at(make_hamiltonian(alone.config), 1.2)
+    before, after = (each.state.model(electrons, couplings) for each in (source, alone))
+    assert float(before.log_abs) == pytest.approx(float(after.log_abs), abs=1e-6)
+    fine = Run(tmp_path / "fine")
+    main(["finetune", str(both), "--at", "moire_depth=1.1", "--steps", "2", "--out", str(fine.path)])
+    assert {tuple(context) for row in fine.metrics() for context in row["contexts"]} == {(1.1, 0), (1.1, 1)}
+    wide = Run(tmp_path / "wide")
+    main(["train", tiny_file, BOTH, f"start={single.path}", *small, str(wide.path)])
+    (_, second), couplings = branches(wide), at(make_hamiltonian(alone.config), 0.8)
+    # The network is that of the one momentum, and so are the orbitals of both, by nearest momentum.
+    before, after = (each.state.model(electrons, couplings) for each in (alone, second))
+    assert float(before.log_abs) == pytest.approx(float(after.log_abs), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sector=[[0,0],[3,0]]"], "two of them are one momentum"),
+        (["sector=[[0,0],[1,0],[2,0]]"], "contexts = 2 cannot be shared evenly by 3 sectors"),
+        (["sector=[[0,0]]"], "a momentum [n1, n2], or a list of two or more momenta"),
+        ([BOTH, "optimizer.name=kfac"], "'kfac' cannot train several momenta"),
+        ([BOTH, "ansatz=psiformer"], "sector = 'free' is the only one"),
+    ],
+)
+def test_what_cannot_be_is_refused(overrides, message, tiny):
+    with pytest.raises(UserError) as refusal:
+        tiny(*overrides)
+    assert message in str(refusal.value)
