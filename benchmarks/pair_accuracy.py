@@ -33,8 +33,8 @@ def main() -> None:
         run = Run(arguments.runs / f"seed-{seed}")
         train_run(config, run, TrainingView(config, console))
         depths = np.linspace(0.5, 2.0, 16).tolist()
-        (found,) = sweep_run(run, {"moire_depth": depths}, Effort(samples=80), lambda share: None).values()
-        data, _ = found
+        written = sweep_run(run, {"moire_depth": depths}, Effort(samples=80), lambda share: None)
+        ((data, _),) = written.values()
         console.print(sweep_table(data))
         excess = data["energy"] - data["exact_energy"]
         sigma = data["energy_error"]

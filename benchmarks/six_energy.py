@@ -30,8 +30,8 @@ def main() -> None:
         config = load_config("six", [f"training.seed={seed}", *arguments.overrides])
         run = Run(arguments.runs / f"seed-{seed}")
         train_run(config, run, TrainingView(config, console))
-        (found,) = sweep_run(run, {}, Effort(walkers=256, samples=80), lambda share: None).values()
-        data, _ = found
+        written = sweep_run(run, {}, Effort(walkers=256, samples=80), lambda share: None)
+        ((data, _),) = written.values()
         state = run.state()
         row = {
             "seed": seed,

@@ -206,6 +206,13 @@ def test_presets_are_listed_and_printed_as_templates(capsys, tmp_path, monkeypat
     assert load_config(str(template)) == load_config("pair")
 
 
+def test_the_lowest_momentum_is_named_as_the_configuration_takes_it(capsys):
+    introduce(load_config("six-over-depth"))
+    assert "total momentum: (-1, 0)\n" in capsys.readouterr().out
+    introduce(load_config("six-two-momenta"))
+    assert "each of momenta (-1, 0), (1, 1)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("overrides", "warned"),
     [([], False), (["sector=free"], True), (["sector=free", "contexts={}", "stages=[{steps=6}]"], False)],

@@ -16,11 +16,13 @@ from qernel.config import Config, Momentum, UserError
 from qernel.runs import Run
 from qernel.sampling import Walkers
 from qernel.training.step import TrainingState
-from qernel.wavefunction.qernel import Qernel
 
 
 class Branch(NamedTuple):
-    """A wavefunction of a run, as it was when it was read: the run may be training on."""
+    """A wavefunction of a run, as it was when it was read: the run may be training on.
+
+    `config.training` is that of the run, with the walkers and contexts of all momenta together.
+    """
 
     name: str  # the run's, and the momentum where it has several
     config: Config
@@ -51,18 +53,20 @@ def taken_apart(name: str, config: Config, state: TrainingState) -> list[Branch]
 
 
 def the_branch(run: Run, momentum: Momentum | None = None) -> Branch:
-    """The wavefunction of a run; of several that of this momentum.
+    """The wavefunction of a run; of several that of this momentum, modulo moiré reciprocal vectors.
 
     Raises UserError where it has no state, or the momentum does not say which one is meant.
     """
-    found, there = branches(run), run.config().model.momenta
-    if momentum is None and len(found) == 1:
-        return found[0]
-    for each in found:
-        if momentum is not None and each.config.model.momentum == tuple(momentum):
-            return each
-    known = ", ".join(map(str, there)) or f"one wavefunction, model.sector = {run.config().model.sector!r}"
-    raise UserError(f"{run.path} has {'the momenta ' if there else ''}{known}: say which one is meant")
+    config = run.config()
+    there, cell = config.model.momenta, config.system.lattice()
+    if momentum is None and not there:
+        return branches(run)[0]
+    classes = [cell.momentum_class(each) for each in there]
+    if momentum is not None and cell.momentum_class(momentum) in classes:
+        return branches(run)[classes.index(cell.momentum_class(momentum))]
+    if not there:
+        raise UserError(f"{run.path} has one wavefunction, not several momenta: leave out {momentum}")
+    raise UserError(f"{run.path} has the momenta {', '.join(map(str, there))}: say which one is meant")
 
 
 def branch_name(name: str, momentum: Momentum) -> str:
@@ -72,10 +76,10 @@ def branch_name(name: str, momentum: Momentum) -> str:
 
 def _in_sector(config: Config, state: TrainingState, number: int) -> tuple[Config, TrainingState]:
     """Configuration and state of one sector alone."""
-    assert isinstance(state.model, Qernel)
     contexts = np.asarray(state.contexts)
     here = np.flatnonzero(contexts[:, -1] == number)
-    walkers = Walkers(*(jnp.asarray(np.asarray(leaf)[here]) for leaf in dataclasses.astuple(state.walkers)))
+    electrons, width = (np.asarray(each)[here] for each in (state.walkers.electrons, state.walkers.width))
+    walkers = Walkers(jnp.asarray(electrons), jnp.asarray(width))
     model = config.model.model_copy(update={"sector": config.model.momenta[number]})
     return config.model_copy(update={"model": model}), dataclasses.replace(
         state,

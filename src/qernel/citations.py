@@ -95,7 +95,7 @@ PAPERS = (
         "FiLM: Visual Reasoning with a General Conditioning Layer",
         2018,
         _arxiv("1709.07871"),
-        lambda config: bool(config.contexts) and config.model.conditioned,
+        lambda config: bool(config.context_names) and config.model.conditioned,
     ),
     Paper(
         "Goldshlager2024",

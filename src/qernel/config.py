@@ -308,13 +308,14 @@ class Config(_Section):
         momenta, cell = self.model.momenta, self.system.lattice()
         if len(set(map(cell.momentum_class, momenta))) < len(momenta):
             raise ValueError(f"model.sector = {list(map(list, momenta))}: two of them are one momentum")
-        most = max(1, len(momenta))
+        sectors = max(1, len(momenta))
         for stage in self.training.stages:
-            if stage.contexts % most:
+            if stage.contexts % sectors:
                 raise ValueError(
-                    f"training.stages: contexts = {stage.contexts} cannot be shared evenly by {most} sectors"
+                    f"training.stages: contexts = {stage.contexts} cannot be shared evenly by {sectors}"
+                    " sectors"
                 )
-        if not self.contexts and any(stage.contexts > most for stage in self.training.stages):
+        if not self.contexts and any(stage.contexts > sectors for stage in self.training.stages):
             raise ValueError(
                 "several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0],"
                 " or leave contexts out of training.stages"

@@ -134,7 +134,8 @@ class TrainingView:
     def _table(self, step: int, refused: int) -> Table:
         title = f"step {step}/{self._config.training.steps}   {self._pace(step)}"
         table = Table(title=title + (f"   {refused} steps refused" if refused else ""))
-        for name in (*self._config.context_names, "E/N (meV)", "variance (meV²)", "acceptance"):
+        momentum = ["momentum"] if self._config.model.momenta else []
+        for name in (*self._config.contexts, *momentum, "E/N (meV)", "variance (meV²)", "acceptance"):
             table.add_column(name, justify="right")
         latest, energies = self._recent[-1], self._energies()
         assert self._contexts is not None

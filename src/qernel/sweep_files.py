@@ -51,7 +51,12 @@ def read_sweeps(source: Path, parameters: int = 1, name: str | None = None) -> d
         momenta = Run(source).config().model.momenta  # complains if this is not a run at all
         if not momenta:
             return {name: _newest(Run(source), parameters)}
-        return {branch_name(name, each): _newest(Run(source), parameters, each) for each in momenta}
+        found = {branch_name(name, each): _newest(Run(source), parameters, each) for each in momenta}
+        if len({data.attrs["training_step"] for data in found.values()}) > 1:
+            warnings.warn(
+                f"{source}: the sweeps of its momenta are of different training steps", stacklevel=2
+            )
+        return found
     data = load_dataset(source)
     if data is None:
         raise UserError(f"{source} is damaged, or neither a run nor a sweep")
@@ -79,8 +84,9 @@ def _newest(run: Run, parameters: int, momentum: Momentum | None = None) -> xarr
                 )
             return data
     second = " --over OTHER=START:STOP:7" if parameters == 2 else ""
+    of = f" of momentum {momentum}" if momentum else ""
     raise UserError(
-        f"{run.path} has no {wanted}: make one with"
+        f"{run.path} has no {wanted}{of}: make one with"
         f" qernel sweep {run.path} --over NAME=START:STOP:{3 * LEAST_POINTS}{second}"
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray
 
 from qernel.batching import walker_mesh
-from qernel.branches import Branch, branches, the_branch
+from qernel.branches import Branch, branches
 from qernel.comparison import lowest_of
 from qernel.config import Config, UserError
 from qernel.diagram import Diagram, phase_diagram
@@ -224,10 +224,8 @@ def compare_runs(
     Returns the sweeps by the names of the wavefunctions, which are the runs' unless one has several momenta.
     All have the same seed, which makes the errors of their differences no larger than independent ones.
     `refine` is the number of rounds of more contexts where the lowest has a transition. Raises UserError
-    where systems or contexts differ, one run is given twice, or there is nothing to compare.
+    where systems or contexts differ, or one run is given twice.
     """
-    if len(runs) < 2 and not any(run.config().model.momenta for run in runs):
-        raise UserError("compare needs two runs or more, or one of several momenta")
     _check_comparable(runs, over)
     names = [run.path.name for run in runs]
     if len(set(names)) < len(names):
@@ -262,7 +260,7 @@ def _check_comparable(runs: Sequence[Run], over: Mapping[str, Sequence[float]]) 
 
 
 class Weighed(NamedTuple):
-    """The evidence of one system: the sweeps by their sources, the lowest at each context."""
+    """The evidence of one system: the sweeps by name, the lowest at each context."""
 
     sweeps: dict[str, xarray.Dataset]
     lowest: xarray.Dataset
@@ -293,18 +291,17 @@ def _check_seed(seed: int) -> None:
 
 
 def _check_runs(sweeps: Mapping[str, xarray.Dataset]) -> None:
-    """Raises UserError where two sweeps are of one wavefunction of one run."""
-    found: dict[tuple[Path, str | None], str] = {}
+    """Raises UserError where two sweeps are of one wavefunction of one run, or the same file."""
+    found: dict[Path, list[tuple[str, str | None]]] = {}
     for name, data in sweeps.items():
-        file = Path(data.encoding["source"]).resolve()
-        run = Run(file.parents[1])
-        if not run.exists():
-            continue
-        several = run.config().model.momenta
-        key = run.path, data.attrs["model_sector"] if several else None
-        if key in found:
-            raise UserError(f"{found[key]} and {name} are of one run: the lower one would be so by chance")
-        found[key] = name
+        file = Path(data.encoding["source"]).absolute()
+        directory = file.parents[1]
+        before = found.setdefault((directory if Run(directory).exists() else file).resolve(), [])
+        sector = data.attrs.get("model_sector")  # differs within a run where it has several momenta
+        for other, its in before:
+            if None in (sector, its) or sector == its:
+                raise UserError(f"{other} and {name} are of one run: the lower one would be so by chance")
+        before.append((name, sector))
 
 
 def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagram:
@@ -328,20 +325,13 @@ def _start_from(name: str, config: Config, state: TrainingState) -> tuple[Traini
 
     Raises UserError if the other has another architecture.
     """
-    source = _source(find_run(name), config)
-    families = (make_hamiltonian(each).family for each in (config, source.config))
+    run = find_run(name)
+    source = run.state()
+    families = (make_hamiltonian(each).family for each in (config, run.config()))
     try:
-        model, tensors = transfer(state.model, source.state.model, *families)  # pyright: ignore[reportArgumentType]
+        model, tensors = transfer(state.model, source.model, *families)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
-        fixed = source.config.contexts and not config.contexts
+        fixed = run.config().contexts and not config.contexts
         hint = "; to stay at fixed parameters use training.within" if fixed else ""
         raise UserError(f"training.start = '{name}' has another architecture: {error}{hint}") from None
     return eqx.tree_at(lambda s: s.model, state, model), tensors
-
-
-def _source(run: Run, config: Config) -> Branch:
-    """What of a run to start from: all sectors where there are as many of them, else one wavefunction."""
-    there = run.config()
-    if len(there.model.momenta) == len(config.model.momenta):
-        return Branch(run.path.name, there, run.state())
-    return the_branch(run, config.model.momentum)

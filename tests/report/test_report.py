@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as np
 import pytest
+import xarray
 
 from qernel.cli import main
 from qernel.config import UserError, load_config
@@ -24,7 +25,7 @@ from qernel.hamiltonian import make_hamiltonian
 from qernel.lattice import CELL_AREA, MOIRE_CORNERS, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
 from qernel.measurement import Effort
 from qernel.report import figures, page, snapshots
-from qernel.report.checks import flag_sweep
+from qernel.report.checks import flag_sweep, kept_momentum
 from qernel.report.density import BLUR, blurred, density_map
 from qernel.report.drawing import cell_edges
 from qernel.report.header import facts
@@ -32,6 +33,7 @@ from qernel.report.history import LateFit, late_fit, mean_excess, training_curve
 from qernel.report.numbers import decimals_for, fixed
 from qernel.report.page import write_report
 from qernel.report.style import figure_style
+from qernel.report.sweep_words import findings
 from qernel.runs import Run
 from qernel.sweep import context_grid
 from qernel.sweep_files import write_sweep
@@ -325,6 +327,20 @@ def test_flags_stop_at_their_thresholds(reported):
     assert [flag.text for flag in flag_sweep(data, ranges)[(0,)]] == ["energy is not finite"]
 
 
+def test_momentum_that_free_momenta_keep_is_told(reported):
+    data = reported.line.copy(deep=True)
+    weight = xarray.zeros_like(data["sector_weight"])
+    weight[{"sector": 1}] = 1.0
+    data["sector_weight"] = weight
+    label = tuple(int(data[name][1]) for name in ("sector_1", "sector_2"))
+    free = data.assign_attrs(model_sector="free")
+    assert kept_momentum(free).startswith(f"momenta are free, yet psi has {label} at every context")
+    assert any("Momenta are free" in sentence for sentence in findings(free, {}))
+    mixed = free.assign(sector_weight=weight.where(weight == 0, 0.9))
+    for other in (data.assign_attrs(model_sector="lowest"), free.isel(moire_depth=[0]), mixed):
+        assert kept_momentum(other) == ""
+
+
 def test_residuals_are_flagged_where_they_are_sure_and_large(reported):
     data = reported.line.squeeze()
     force, residual = np.array([-10.0, -20.0, -30.0, -20.0, -10.0]), np.array([0.29, 0.31, -0.31, 0.5, 0.1])
@@ -585,6 +601,25 @@ def test_bands_cover_the_scatter_of_block_means():
     curves = training_curves(training_rows(noise=0.3, steps=4000, redraw=4000)[-2000:])
     errors = np.concatenate([curve.error for curve in curves])
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(0.3 / math.sqrt(20), rel=0.2)
+
+
+def test_late_fit_of_several_momenta_is_one_of_each():
+    def twice(values, shift=0.0):
+        return [value + sector * shift for value in values for sector in (0, 1)]
+
+    rows = training_rows(noise=0.0)
+    several = [
+        row
+        | {"contexts": [[*context, sector] for context in row["contexts"] for sector in (0, 1)]}
+        | {name: twice(row[name]) for name in ("spread", "acceptance")}
+        | {"energy": twice(row["energy"], 1.0)}
+        for row in rows
+    ]
+    one, both = late_fit(training_curves(rows)), late_fit(training_curves(several, sectors=True))
+    assert (both.degree, both.contexts) == (one.degree, 2 * one.contexts)
+    for number in (0, 1):
+        for ours, its in zip(both.excess[number::2], one.excess, strict=True):
+            np.testing.assert_allclose(ours, its, atol=1e-6)
 
 
 def test_late_fit_takes_out_the_dependence_on_the_context():

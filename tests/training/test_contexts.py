@@ -142,5 +142,7 @@ def test_sectors_share_the_contexts_and_the_range_evenly():
     order = np.argsort(draw[:, 0])
     for begin in range(0, 12, 3):
         assert sorted(draw[order[begin : begin + 3], 2]) == [0, 1, 2]
+    one, _ = draw_contexts(PLANE, 1, seed=3, step=500, sectors=3)  # as `qernel plan` times one
+    assert one.shape == (1, 3)
     without, _ = draw_contexts(PLANE, 12, seed=3, step=500)
     np.testing.assert_array_equal(draw[:, :2], without)

@@ -271,3 +271,58 @@ def test_a_start_that_is_not_there_is_refused_and_leaves_nothing_behind(tiny_fil
 def test_the_start_is_kept_in_the_configuration(tiny_file):
     config = load_config(tiny_file, ["training.start=six-over-depth"])
     assert 'start = "six-over-depth"' in config.to_toml()
+
+
+SIX = ("electrons=[6,0]", "cells=9", "twist_1=0.0", "twist_2=0.0")
+
+
+def psi(source, sector, depth=1.3):
+    """psi of a sector at fixed positions, up to a factor that all of them share."""
+    model, family = source
+    context = [depth, *([float(sector)] if family.sectors > 1 else [])]
+    electrons = 3 * jax.random.uniform(jax.random.key(5), (6, 2), jnp.float64)
+    log_abs, phase = model(electrons, family.couplings(jnp.array(context)))
+    return np.exp(float(log_abs) - 10 + 1j * float(phase))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "pairs"),
+    [
+        ("[[-1,0],[1,1]]", "[[-1,0],[1,1]]", [(0, 0), (1, 1)]),
+        ("[[1,1],[2,0]]", "[[-1,0],[1,1]]", [(0, 1), (1, 0)]),  # (2, 0) is (-1, 0), by a reciprocal vector
+        ("[1,1]", "[[-1,0],[1,1]]", [(0, 1)]),
+        ("[[-1,0],[1,1]]", "[1,1]", [(1, 0)]),
+    ],
+)
+@pytest.mark.parametrize("range_here", ["[0.5,2.0]", "[0.9,1.6]"])
+def test_sectors_keep_their_wavefunctions_by_momentum(build, ours, theirs, pairs, range_here):
+    source = build(1, *SIX, f"sector={theirs}")
+    here = build(0, *SIX, f"sector={ours}", f"contexts={{moire_depth={range_here}}}")
+    model, _ = transferred(here, source)
+    for own, other in pairs:
+        assert psi((model, here[1]), own) == pytest.approx(psi(source, other), rel=1e-8)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_determinants_are_taken_from_those_of_their_sector(build, count):
+    source = build(1, *SIX, "sector=[[-1,0],[1,1]]")
+    model, tensors = transferred(build(0, *SIX, "sector=[[-1,0],[1,1]]", f"determinants={count}"), source)
+    assert tensors[".orbitals.weight"] == "adapted"
+    weight, theirs = np.asarray(model.orbitals.weight), np.asarray(source[0].orbitals.weight)
+    for sector in range(2):
+        for k in range(count):
+            columns, given = weight[:, :, sector * count + k], theirs[:, :, 2 * sector + k % 2]
+            for j in range(6):
+                assert any(np.array_equal(columns[..., j], given[..., i]) for i in range(6))
+
+
+def test_larger_systems_take_sectors_in_their_order(build):
+    source = build(1, *SIX, "sector=[[-1,0],[1,1]]")
+    large = build(0, *SIX, "electrons=[18,0]", "cells=27", "sector=[[-2,0],[-3,0]]")
+    model, tensors = transferred(large, source)
+    assert tensors[".orbitals.weight"] == "adapted"
+    assert tensors[".context.hidden.weight"] == "copied"
+    theirs = np.asarray(source[0].orbitals.weight)
+    for sector in range(2):
+        first = np.asarray(model.orbitals.weight)[:, :, 2 * sector, 0]
+        assert any(np.array_equal(first, theirs[:, :, 2 * sector, j]) for j in range(6))

@@ -93,6 +93,8 @@ def show(run: Path, /) -> None:
     for path in this.sweep_files():
         data = load_sweep(path)
         title = f"sweep: {path}" if data is not None else f"{path}: not a sweep, or damaged"
+        if data is not None and config.model.momenta:
+            title += f", momentum {data.attrs.get('model_sector')}"
         console.print(title, highlight=False, soft_wrap=True)
         if data is not None:
             console.print(sweep_table(data))

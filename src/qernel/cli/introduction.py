@@ -5,6 +5,7 @@ from qernel.config import Config
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
 from qernel.units import CONTEXT_PARAMETERS
 from qernel.wavefunction import count_parameters, equal_fillings, wavefunction_shapes
+from qernel.wavefunction.orbitals import BlochSeededOrbitals
 
 _SHORT = {
     "moire_depth": "depth",
@@ -36,7 +37,11 @@ def introduce(config: Config) -> None:
     at = f"; at {constants}" if constants else ""
     momenta = f"; each of momenta {', '.join(map(str, config.model.momenta))}" if config.model.momenta else ""
     console.print(f"contexts: {ranges or 'none'}{momenta}{at}", highlight=False, soft_wrap=True)
-    counts = parameters_by_module(config)
+    shapes = wavefunction_shapes(config, make_hamiltonian(config))
+    orbitals = getattr(shapes, "orbitals", None)
+    if config.model.sector == "lowest" and isinstance(orbitals, BlochSeededOrbitals):
+        console.print(f"total momentum: {_label(orbitals)}", highlight=False, soft_wrap=True)
+    counts = count_parameters(shapes)
     total = sum(counts.values())
     modules = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     share = counts.get("conditioning", 0) / total
@@ -50,7 +55,7 @@ def introduce(config: Config) -> None:
         left_out = config.model.determinants < fillings <= _MOST_FILLINGS
         number = fillings if fillings <= _MOST_FILLINGS else f"more than {_MOST_FILLINGS}"
         console.print(
-            f"open shell: {number} fillings of this momentum are equally low;"
+            f"open shell: {number} fillings of one momentum are equally low;"
             f" {config.model.determinants} determinants take one each in turn"
             + (f" and leave some out (model.determinants={fillings})" if left_out else ""),
             highlight=False,
@@ -63,6 +68,13 @@ def introduce(config: Config) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _label(orbitals: BlochSeededOrbitals) -> tuple[int, int]:
+    """The shortest label of the columns' total momentum, as `model.sector` takes it."""
+    (momentum,), cell = orbitals.sector_momenta, orbitals.supercell
+    labels = (tuple(label) for label in cell.moire_points().tolist())
+    return next(label for label in labels if cell.momentum_class(label) == momentum)
 
 
 def parameters_by_module(config: Config) -> dict[str, int]:

@@ -21,6 +21,7 @@ from qernel.hysteresis import memory
 from qernel.measurement import Effort
 from qernel.numbering import check_writable
 from qernel.progress import MeasuringView
+from qernel.shipped import find_run
 from qernel.sweep import STARTS
 from qernel.sweep_files import write_sweep
 from qernel.tables import comparison_table, starts_table, sweep_table
@@ -100,8 +101,8 @@ def compare_command(
     out
         Where the comparison is written, as comparison-NNN.nc.
     """
-    if not runs:
-        raise UserError("compare needs two runs or more")
+    if len(runs) < 2 and not any(find_run(run).config().model.momenta for run in runs):
+        raise UserError("compare needs two runs or more, or one of several momenta")
     check_writable(out)
     values = parse_ranges(over)
     effort = sampling.effort()

@@ -18,7 +18,7 @@ def note_outside(config: Config, values: Mapping[str, list[float]]) -> None:
 
 def note_flags(data: xarray.Dataset, of: str = "") -> None:
     """Print what is wrong with contexts of a sweep, such as walkers that still drifted, and where."""
-    from qernel.report.checks import flag_sweep
+    from qernel.report.checks import flag_sweep, kept_momentum
 
     places: dict[str, list[str]] = {}
     for index, flags in flag_sweep(data, {}).items():
@@ -26,6 +26,8 @@ def note_flags(data: xarray.Dataset, of: str = "") -> None:
         where = ", ".join(f"{name} {float(point[name]):.4g}" for name in data["energy"].dims)
         for flag in flags:
             places.setdefault(flag.text, []).append(where)
+    prefix = f"{of}: " if of else ""
+    if kept := kept_momentum(data):
+        console.print(f"note: {prefix}{kept}", highlight=False, soft_wrap=True)
     for text, at in places.items():
-        prefix = f"{of}: " if of else ""
         console.print(f"note: {prefix}{text} ({'; '.join(at)})", highlight=False, soft_wrap=True)

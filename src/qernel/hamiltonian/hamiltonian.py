@@ -70,7 +70,7 @@ def moire_hamiltonian(supercell: Supercell, spins: tuple[int, int], family: Fami
     return Hamiltonian(supercell, spins, family, (MoirePotential(), Coulomb(supercell)))
 
 
-def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context parameter"], dtype) -> Couplings:
+def couplings_of(hamiltonian: Hamiltonian, contexts: Float[Array, "context entry"], dtype) -> Couplings:
     """Couplings of many contexts, with a leading context axis."""
     couplings = jax.vmap(hamiltonian.family.couplings)(contexts)
     return jax.tree.map(lambda x: x.astype(dtype), couplings)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from qernel.comparison import momentum
 from qernel.measurement import DRIFT
 from qernel.report.style import symbol
 from qernel.units import CONTEXT_PARAMETERS
@@ -71,6 +72,20 @@ def below_exact(point: xarray.Dataset) -> bool:
     uncertainty = float(point["exact_uncertainty"]) if "exact_uncertainty" in point else 0.0
     allowed = _SIGMAS * float(point["energy_error"]) + uncertainty
     return float(point["exact_energy"] - point["energy"]) > allowed
+
+
+def kept_momentum(data: xarray.Dataset) -> str:
+    """A warning, if psi has one momentum at every context of a sweep though it could mix them; else empty.
+
+    Training does not leave the momentum in which the orbitals start, wherever another one is lower.
+    """
+    label = momentum(data) if data["energy"].size > 1 and data.attrs.get("model_sector") == "free" else None
+    if label is None:
+        return ""
+    return (
+        f"momenta are free, yet psi has {label} at every context: whether another is lower somewhere, a"
+        " network of several tells (model.sector=[[n1,n2],...])"
+    )
 
 
 def flag_sweep(

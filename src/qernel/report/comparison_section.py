@@ -23,7 +23,7 @@ from qernel.runs import Run
 from qernel.sweep_files import read_sweeps, system_of
 from qernel.transition.evidence import LEAST_POINTS, weigh
 
-Sweeps = Mapping[str, xarray.Dataset]  # by the runs' names
+Sweeps = Mapping[str, xarray.Dataset]  # by the wavefunctions' names
 
 
 def comparison_section(runs: Mapping[str, Run], numbers: Iterator[int], folder: Folder) -> Iterator[str]:
@@ -40,8 +40,8 @@ def comparison_section(runs: Mapping[str, Run], numbers: Iterator[int], folder: 
             yield html.paragraph(f"{error}.")
     if not found:
         yield html.paragraph(
-            f"No two of them have a sweep over the same one or two parameters with {LEAST_POINTS} contexts or"
-            " more. This makes such:"
+            "No two of the wavefunctions have a sweep over the same one or two parameters with"
+            f" {LEAST_POINTS} contexts or more. This makes such:"
         )
         paths = shlex.join(str(run.path) for run in runs.values())
         yield html.command(f"qernel compare {paths} --over NAME=START:STOP:{2 * LEAST_POINTS - 1}")

@@ -39,6 +39,7 @@ from qernel.report.style import axis_label, new_figure
 from qernel.transition import Evidence
 
 _ENERGY = "energy per electron (meV)"
+LINES = (("solid", "-"), ("dashed", "--"), ("dotted", ":"), ("dash-dotted", "-."))  # of several momenta
 _MARKERS = "o^sDv"  # beside colours, of which there are four
 _SIGNS = {"coulomb": "interaction energy\nper electron (meV)", "bragg_sqrt3": "S(K)"}
 
@@ -48,9 +49,11 @@ def training_energy(curves: Sequence[Curve], fit: LateFit, ranges: Ranges) -> Fi
     figure, panels = stack([2.5, 2.2])
     colour = context_colours(ranges)
     for curve, excess in zip(curves, fit.excess, strict=True):
-        draw_blocks(panels[0], curve.step, curve.energy, colour(curve.context))
+        _, line = LINES[curve.sector % len(LINES)]
+        draw_blocks(panels[0], curve.step, curve.energy, colour(curve.context), linestyle=line)
         draw_band(panels[0], curve.step, curve.energy, curve.error, colour(curve.context))
-        draw_blocks(panels[1], curve.step, excess, colour(curve.context), linewidth=0.8, alpha=0.55)
+        thin = {"linestyle": line, "linewidth": 0.8, "alpha": 0.55}
+        draw_blocks(panels[1], curve.step, excess, colour(curve.context), **thin)
     for mean in mean_excess(curves, fit):
         draw_blocks(panels[1], mean.step, mean.excess, style.EXACT, linewidth=1.6)
         draw_band(panels[1], mean.step, mean.excess, mean.error, style.EXACT)
@@ -71,8 +74,9 @@ def training_quality(curves: Sequence[Curve], ranges: Ranges) -> Figure:
     figure, panels = stack([2.4, 1.4])
     colour = context_colours(ranges)
     for curve in curves:
-        draw_blocks(panels[0], curve.step, curve.spread, colour(curve.context))
-        draw_blocks(panels[1], curve.step, curve.acceptance, colour(curve.context))
+        _, line = LINES[curve.sector % len(LINES)]
+        draw_blocks(panels[0], curve.step, curve.spread, colour(curve.context), linestyle=line)
+        draw_blocks(panels[1], curve.step, curve.acceptance, colour(curve.context), linestyle=line)
     panels[0].set_yscale("log")
     panels[0].yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
     plain_log(panels[0].yaxis)

@@ -29,12 +29,13 @@ class Curve(NamedTuple):
     error: Float[np.ndarray, " block"]
     spread: Float[np.ndarray, " block"]
     acceptance: Float[np.ndarray, " block"]
+    sector: int = 0  # of several momenta
 
 
 class Last(NamedTuple):
     """One of the present contexts, averaged over the last steps."""
 
-    context: Float[np.ndarray, " parameter"]
+    context: Float[np.ndarray, " entry"]  # with the number of the sector, if there are several
     steps: int
     energy: float
     error: float
@@ -62,8 +63,8 @@ class MeanExcess(NamedTuple):
     error: Float[np.ndarray, " block"]
 
 
-def training_curves(rows: Iterable[dict[str, Any]]) -> list[Curve]:
-    """Curves in the order of time; rows are those of `Run.metrics`."""
+def training_curves(rows: Iterable[dict[str, Any]], *, sectors: bool = False) -> list[Curve]:
+    """Curves in the order of time; rows are those of `Run.metrics`, of several `sectors` or of one."""
     rows = list(rows)
     size = max(_SHORTEST_BLOCK, math.ceil(len(rows) / _BLOCKS))
     curves = []
@@ -72,7 +73,9 @@ def training_curves(rows: Iterable[dict[str, Any]]) -> list[Curve]:
             blocks = np.array_split(np.arange(len(segment)), max(1, len(segment) // size))
             measured = [_block([segment[i] for i in block], index) for block in blocks]
             weight = segment[0].get("weight", np.ones(index + 1))[index]  # older runs have none
-            curves.append(Curve(np.array(context, float), float(weight), *np.array(measured, float).T))
+            parameters, sector = (context[:-1], int(context[-1])) if sectors else (context, 0)
+            values = np.array(measured, float).T
+            curves.append(Curve(np.array(parameters, float), float(weight), *values, sector=sector))
     return curves
 
 
@@ -92,11 +95,25 @@ def last_means(rows: Iterable[dict[str, Any]], window: int = 100) -> list[Last]:
 def late_fit(curves: Sequence[Curve]) -> LateFit:
     """Fit the energies of the last quarter of steps by a polynomial in all context parameters.
 
-    Contexts are redrawn, so that energies at different times belong to different contexts. What lies
-    above the polynomial can be compared. Its degree is 3, or lower where there are fewer than two
-    different contexts for each coefficient.
+    Of several sectors each by one of its own. Contexts are redrawn, so that energies at different times
+    belong to different contexts. What lies above the polynomial can be compared. Its degree is 3, or lower
+    where there are fewer than two different contexts for each coefficient.
     """
-    late = [_after(curve, 0.75 * curves[-1].step[-1]) for curve in curves]
+    begin = 0.75 * curves[-1].step[-1]
+    sectors = sorted({curve.sector for curve in curves})
+    fits = [_fit_late([curve for curve in curves if curve.sector == each], begin) for each in sectors]
+    left = {sector: iter(fit.excess) for sector, fit in zip(sectors, fits, strict=True)}
+    return LateFit(
+        min(fit.degree for fit in fits),
+        sum(fit.contexts for fit in fits),
+        float(np.sqrt(np.mean([fit.scatter**2 for fit in fits]))),
+        [next(left[curve.sector]) for curve in curves],
+    )
+
+
+def _fit_late(curves: Sequence[Curve], begin: float) -> LateFit:
+    """The same for curves of one sector, of steps from `begin` on."""
+    late = [_after(curve, begin) for curve in curves]
     contexts = np.concatenate([np.tile(curve.context, (len(curve.step), 1)) for curve in late])
     energies = np.concatenate([curve.energy for curve in late])
     errors = np.concatenate([curve.error for curve in late])
@@ -130,7 +147,7 @@ def mean_excess(curves: Sequence[Curve], fit: LateFit) -> list[MeanExcess]:
 def _after(curve: Curve, step: float) -> Curve:
     """The blocks beyond a step that have an energy."""
     kept = (curve.step > step) & np.isfinite(curve.energy)
-    return Curve(curve.context, curve.weight, *(values[kept] for values in curve[2:]))
+    return Curve(curve.context, curve.weight, *(values[kept] for values in curve[2:7]), sector=curve.sector)
 
 
 def _powers(

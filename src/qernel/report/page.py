@@ -94,7 +94,9 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
         yield html.paragraph(config.description, "lead")
     sweeps = dict(_read_sweeps(run))
     rows = list(run.metrics())
-    glance = [(name, _at_a_glance(data, config)) for name, data in sweeps.items()]
+    glance = [
+        (f"{name}{_of_momentum(data, config)}", _at_a_glance(data, config)) for name, data in sweeps.items()
+    ]
     yield html.definitions(
         [*facts(config), ("Progress", progress(rows, config, run.step())), *glance, ("Versions", versions())]
     )
@@ -113,12 +115,12 @@ def _run_section(run: Run, config: Config, folder: Folder, level: int) -> Iterat
             yield html.heading(level + 1, name)
             yield html.paragraph(_at_a_glance(data, config))
         else:
-            momentum = f" of momentum {data.attrs['model_sector']}" if config.model.momenta else ""
-            yield html.heading(level + 1, f"{name}{momentum}: {extent(drop_single(data))}")
+            yield html.heading(level + 1, f"{name}{_of_momentum(data, config)}: {extent(drop_single(data))}")
             yield from sweep_section(data, name, config, folder)
     readable = [data for data in sweeps.values() if data is not None]
     for number, data in enumerate(started_differently(readable), start=1):
-        yield html.heading(level + 1, "Do walkers remember where they came from?")
+        walkers = f"walkers{_of_momentum(data, config)}"
+        yield html.heading(level + 1, f"Do {walkers} remember where they came from?")
         yield from hysteresis_section(data, f"starts-{number:03d}", folder)
 
 
@@ -126,6 +128,12 @@ def _read_sweeps(run: Run) -> Iterator[tuple[str, xarray.Dataset | None]]:
     """Names and datasets in the run's sweeps directory; None where a file is something else."""
     for file in run.sweep_files():
         yield file.stem, load_sweep(file)
+
+
+def _of_momentum(data: xarray.Dataset | None, config: Config) -> str:
+    """Which of several momenta a sweep is of; empty where there is one, or it is not known."""
+    sector = "" if data is None else data.attrs.get("model_sector", "")
+    return f" of momentum {sector}" if config.model.momenta and sector else ""
 
 
 def _at_a_glance(data: xarray.Dataset | None, config: Config) -> str:

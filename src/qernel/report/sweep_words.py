@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 
 from qernel.config import Config
-from qernel.report.checks import Flag
+from qernel.report.checks import Flag, kept_momentum
 from qernel.report.drawing import Index
 from qernel.report.numbers import fixed
 from qernel.report.style import parameters_in_words, spoken, symbol, with_unit
@@ -70,6 +70,7 @@ def findings(data: xarray.Dataset, flags: Mapping[Index, Sequence[Flag]]) -> lis
         f"acceptance {_between(data['acceptance'], 2)}.",
         *([_distance(data)] if "exact_energy" in data else []),
         verdict(count, flags),
+        *([f"{kept[0].upper()}{kept[1:]}."] if (kept := kept_momentum(data)) else []),
     ]
 
 

@@ -24,15 +24,15 @@ def training_section(
             else "No optimization step has been recorded yet: qernel train begins or resumes."
         )
         return
-    curves = training_curves(rows)
+    curves = training_curves(rows, sectors=bool(config.model.momenta))
     fit = late_fit(curves)
-    black = "; black: mean over the contexts" if config.contexts else ""
+    black = "; black: mean over the contexts" if config.context_names else ""
     yield publish_figure(
         folder,
         "training-energy",
         "Energy during training",
         f"(a) Energy per electron at each context; the start may lie above the panel. (b) The same, minus "
-        f"{_polynomial(fit)}, linear within ±0.1 meV and logarithmic beyond{black}. "
+        f"{_polynomial(fit, config)}, linear within ±0.1 meV and logarithmic beyond{black}. "
         f"Bands: one standard error, autocorrelation included. {_how(curves, rows, config)}",
         figures.training_energy(curves, fit, config.contexts),
         _energy_data(curves, fit, config),
@@ -84,22 +84,25 @@ def _how(curves: Sequence[Curve], rows: Sequence[dict[str, Any]], config: Config
         else (f"{training.walkers} walkers")
     )
     redraws = f", redrawn every {training.refresh_every:,} steps" if config.contexts else ""
-    return f"Means over blocks of about {steps} steps. {system_words(config)}; {shared}{redraws}."
+    momenta = zip(figures.LINES, config.model.momenta, strict=False)
+    lines = "".join(f" {name.capitalize()}: momentum {label}." for (name, _), label in momenta)
+    return f"Means over blocks of about {steps} steps.{lines} {system_words(config)}; {shared}{redraws}."
 
 
-def _polynomial(fit: LateFit) -> str:
+def _polynomial(fit: LateFit, config: Config) -> str:
+    each = ", for each momentum by itself" if config.model.momenta else ""
     if fit.degree == 0:
-        return "the mean of the last quarter"
+        return f"the mean of the last quarter{each}"
     return (
         f"a polynomial of degree {fit.degree} in the context, fitted to the {fit.contexts} contexts of the "
-        f"last quarter (root mean square residual {fit.scatter:.2g} meV)"
+        f"last quarter{each} (root mean square residual {fit.scatter:.2g} meV)"
     )
 
 
 def _energy_data(curves: Sequence[Curve], fit: LateFit, config: Config) -> Data:
     header = [*config.context_names, "step", "energy_meV", "error_meV", "excess_meV"]
     rows = [
-        [*curve.context.tolist(), *block]
+        [*_entries(curve, config), *block]
         for curve, excess in zip(curves, fit.excess, strict=True)
         for block in zip(
             curve.step.tolist(), curve.energy.tolist(), curve.error.tolist(), excess.tolist(), strict=True
@@ -110,16 +113,27 @@ def _energy_data(curves: Sequence[Curve], fit: LateFit, config: Config) -> Data:
 
 def _quality_data(curves: Sequence[Curve], config: Config) -> Data:
     rows = [
-        [*curve.context.tolist(), *block]
+        [*_entries(curve, config), *block]
         for curve in curves
         for block in zip(curve.step.tolist(), curve.spread.tolist(), curve.acceptance.tolist(), strict=True)
     ]
     return Data([*config.context_names, "step", "spread_meV", "acceptance"], rows)
 
 
+def _entries(curve: Curve, config: Config) -> list[float]:
+    """The context of a curve, as `Config.context_names` has it."""
+    return [*curve.context.tolist(), *([curve.sector] if config.model.momenta else [])]
+
+
 def _last_header(config: Config) -> list[tuple[str, str]]:
-    parameters = [(symbol(name), unit(name)) for name in config.context_names]
-    return [*parameters, ("energy", "meV"), ("spread", "meV"), ("accept.", "")]
+    parameters = [(symbol(name), unit(name)) for name in config.contexts]
+    return [
+        *parameters,
+        *([("momentum", "")] if config.model.momenta else []),
+        ("energy", "meV"),
+        ("spread", "meV"),
+        ("accept.", ""),
+    ]
 
 
 def _last_cells(each: Last, every: Sequence[Last], config: Config) -> list[str]:

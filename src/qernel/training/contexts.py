@@ -30,7 +30,8 @@ def draw_contexts(
     """Stratified contexts in laboratory units, and what each counts in a mean over the ranges.
 
     A function of (seed, step) and of the density of the draws in bins of each range, even if not given. Of
-    several sectors each has as many contexts, spread as evenly; the number of the sector is the last entry.
+    several sectors each has as many contexts, spread as evenly along the first parameter; the number of the
+    sector is the last entry.
     """
     random = np.random.default_rng([seed, step, _DRAWS])
     density = np.ones((len(ranges), 1)) if density is None else density
@@ -42,8 +43,8 @@ def draw_contexts(
         columns.append(low + (high - low) * (edges[stratum] + widths * random.random(count)))
         weights = weights * count * widths
     if sectors > 1:  # each once in every `sectors` strata of the first parameter
-        turns = [random.permutation(sectors) for _ in range(count // sectors)]
-        columns.append(np.concatenate(turns).astype(float))
+        turns = [random.permutation(sectors) for _ in range(-(-count // sectors))]
+        columns.append(np.concatenate(turns)[:count].astype(float))
     return np.stack(columns, axis=1) if columns else np.zeros((count, 0)), weights
 
 

@@ -12,7 +12,8 @@ source's system is adapted:
 - the orbitals, where another filling has other crystal momenta: each column takes the periodic part, Bloch
   coefficients and weights alike, of the source's column of the same band nearest in momentum; determinants
   correspond in their order, taken again where the source has fewer (all are new where that made some equal,
-  or where the source has too few bands).
+  or where the source has too few bands). Of networks in several momentum sectors, those of one momentum
+  correspond where the supercell is the same, else those of one number.
 """
 
 from typing import NamedTuple, TypeVar
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qernel.hamiltonian.couplings import Family
-from qernel.wavefunction.orbitals import BlochSeededOrbitals
+from qernel.wavefunction.orbitals import BlochSeededOrbitals, FreeOrbitals
 from qernel.wavefunction.psiformer import PsiFormer
 from qernel.wavefunction.qernel import Qernel
 
@@ -101,20 +102,42 @@ def _orbitals(model: Ansatz, source: Ansatz):
         return theirs, COPIED
     if not (isinstance(ours, BlochSeededOrbitals) and isinstance(theirs, BlochSeededOrbitals)):
         return ours, NEW
-    here, there = ours.weight.shape[-2], theirs.weight.shape[-2]
-    different = {(ours.momenta[k % len(ours.momenta)], k % there) for k in range(here)}
+    here, others = ours.weight.shape[-2], _corresponding_determinants(ours, theirs)
+    different = {(ours.momenta[k % len(ours.momenta)], others[k]) for k in range(here)}
     if ours.waves != theirs.waves or len(different) < here:  # equal determinants would stay equal
         return ours, NEW
-    found = [_nearest_columns(ours, theirs, k, k % there) for k in range(here)]
+    found = [_nearest_columns(ours, theirs, k, others[k]) for k in range(here)]
     columns = np.array([each for each in found if each is not None])
     if len(columns) < here:
         return ours, NEW
-    determinants = np.arange(here)[:, None] % there
+    determinants = np.array(others)[:, None]
     coefficients = theirs.coefficients[:, determinants, columns]
     weight = theirs.weight[..., determinants, columns]
     if (coefficients.shape, weight.shape) != _shapes(ours):
         return ours, NEW
     return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, (coefficients, weight)), ADAPTED
+
+
+def _corresponding_determinants(ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals) -> list[int]:
+    """For each determinant of `ours` that of `theirs`, in the order of those of its sector."""
+    here, there = (each.weight.shape[-2] // each.sectors for each in (ours, theirs))
+    sectors = _corresponding_sectors(ours, theirs)
+    return [sector * there + k % there for sector in sectors for k in range(here)]
+
+
+def _corresponding_sectors(
+    ours: BlochSeededOrbitals | FreeOrbitals, theirs: BlochSeededOrbitals | FreeOrbitals
+) -> list[int]:
+    """For each sector of `ours` that of the same momentum in `theirs`, else that of the same number."""
+    if isinstance(ours, FreeOrbitals) or isinstance(theirs, FreeOrbitals):
+        return [0]
+    if ours.supercell == theirs.supercell:
+        there = theirs.sector_momenta
+        return [
+            there.index(label) if label in there else number % theirs.sectors
+            for number, label in enumerate(ours.sector_momenta)
+        ]
+    return [number % theirs.sectors for number in range(ours.sectors)]
 
 
 def _nearest_columns(
@@ -155,18 +178,23 @@ def _context(model: Ansatz, source: Ansatz, family: Family, source_family: Famil
     """The context's embedding for `family`, and how it was made.
 
     With x = a x' + b the source's coordinate of our coordinate x', W x + b_0 = (W a) x' + (b_0 + W b).
-    Sectors correspond in their order; where the source had but one, the network does not depend on it yet.
+    Sectors are the last coordinates, of which one is 1; where the source had but one, the network does not
+    depend on the sector yet.
     """
     ours, theirs = model.context, source.context
     if ours is None or theirs is None:
         return ours, NEW
-    same = family.ranges == source_family.ranges and family.sectors == source_family.sectors
+    sectors = _corresponding_sectors(model.orbitals, source.orbitals)
+    same = family.ranges == source_family.ranges and sectors == list(range(source_family.sectors))
     if same or ours.output.weight.shape != theirs.output.weight.shape:
         return theirs, COPIED
     weight, bias = np.zeros(ours.hidden.weight.shape), np.array(theirs.hidden.bias, float)
-    rows, sectors = np.split(np.array(theirs.hidden.weight), [len(source_family.ranges)])
-    if len(sectors) == len(weight) - len(family.ranges):
-        weight[len(family.ranges) :] = sectors
+    rows, by_sector = np.split(np.array(theirs.hidden.weight), [len(source_family.ranges)])
+    if len(by_sector):
+        if family.sectors > 1:
+            weight[len(family.ranges) :] = by_sector[sectors]
+        else:
+            bias += by_sector[sectors[0]]
     places = {name: i for i, name in enumerate(family.names)}
     for row, (name, low, high) in zip(rows, source_family.ranges, strict=True):
         if name in places:

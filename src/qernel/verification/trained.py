@@ -53,7 +53,7 @@ def check_trained(
                     yield from _lowest_of_sector(group, place, hamiltonian, found, known, allowed)
             if rank == 0:
                 yield from check_determinants(group, place, hamiltonian, context, model, found["energy"])
-            apart = candidate.config.training.stages[-1].contexts
+            apart = len(candidate.state.contexts)
             yield from _consistency(group, place, hamiltonian, found, allowed * apart)
     for candidate, results in zip(candidates, measured, strict=True):
         for check in _exact_properties(group, candidate, contexts[0], results[0].electrons):

@@ -33,6 +33,13 @@ class Wavefunction(eqx.Module):
         """The weight of each expert in every layer for each electron; None of an ansatz without experts."""
         return None
 
+    def in_sector(self, number: int) -> "Wavefunction":
+        """Of a network in several momentum sectors the wavefunction of one, which is not told its number.
+
+        Only of ansätze that keep a momentum (`KEEP_MOMENTUM`).
+        """
+        raise NotImplementedError
+
 
 def sum_of_determinants(signs: Inexact[Array, " determinant"], logs: Float[Array, " determinant"]) -> LogPsi:
     """log of psi = sum_k signs[k] e^logs[k], as `slogdet` returns them, by a complex log-sum-exp."""

@@ -19,12 +19,12 @@ class ContextEmbedding(eqx.Module):
     hidden: Linear
     output: Linear
 
-    def __init__(self, parameters: int, size: int, *, key: PRNGKeyArray):
+    def __init__(self, coordinates: int, size: int, *, key: PRNGKeyArray):
         first, second = split(key)
-        self.hidden = Linear(parameters, 2 * size, bias=True, key=first)
+        self.hidden = Linear(coordinates, 2 * size, bias=True, key=first)
         self.output = Linear(2 * size, size, bias=True, key=second)
 
-    def __call__(self, coordinates: Float[Array, " parameter"]) -> Float[Array, " embedding"]:
+    def __call__(self, coordinates: Float[Array, " coordinate"]) -> Float[Array, " embedding"]:
         dtype = self.hidden.weight.dtype
         return self.output(algebraic_gelu(self.hidden(coordinates.astype(dtype))))
 

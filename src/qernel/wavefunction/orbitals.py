@@ -134,6 +134,7 @@ class BlochSeededOrbitals(Orbitals):
         fillings = [_first(each, determinants) for each in sectors]
         filled = fillings[0]  # a single one serves all determinants
         if len(filled) > 1 or len(sectors) > 1:
+            # A row for each determinant, so that a sector's are a part of all.
             filled = np.concatenate([np.resize(each, (determinants, sum(spins))) for each in fillings])
         shape = (len(sectors) * determinants, sum(spins), len(bloch.waves))
         coefficients = np.broadcast_to(bloch.coefficients[filled], shape)
@@ -161,6 +162,13 @@ class BlochSeededOrbitals(Orbitals):
 
     def weight_at(self, couplings: Couplings):
         return self._in_sector(self.weight, 2, couplings)
+
+    @property
+    def sector_momenta(self) -> list[tuple[int, int]]:
+        """The total momentum of each sector, without the twist, modulo moiré reciprocal vectors."""
+        rows = len(self.momenta) // self.sectors
+        totals = [np.sum(filling, axis=0) for filling in self.momenta[::rows]]
+        return [self.supercell.momentum_class(total) for total in totals]
 
     def in_sector(self, number: int) -> "BlochSeededOrbitals":
         """Of several sectors the orbitals of one by themselves."""

@@ -96,7 +96,6 @@ class Qernel(Wavefunction):
         return jnp.stack(weights)
 
     def in_sector(self, number: int) -> "Qernel":
-        """Of a network in several momentum sectors the wavefunction of one, which is not told its number."""
         assert isinstance(self.orbitals, BlochSeededOrbitals)
         sectors, context = self.orbitals.sectors, self.context
         if context is not None:
