@@ -23,6 +23,7 @@ from qernel.measurement import Effort
 from qernel.runs import Run
 from qernel.sampling import Walkers, initial_walkers, make_sampling
 from qernel.shipped import shipped_model
+from qernel.successors import finetuned
 from qernel.sweep import sweep
 from qernel.sweep_files import read_sweeps
 from qernel.training.loop import initial_state, train
@@ -31,6 +32,13 @@ from qernel.verify import verify_run
 MOMENTA = [(0, 0), (1, 0)]
 BOTH = "sector=[[0,0],[1,0]]"
 NAMES = ["both (0, 0)", "both (1, 0)"]
+
+
+@pytest.fixture(autouse=True)
+def forget_compiled_functions_of_each_test():
+    """The code of some ten trainings crashes a process."""
+    yield
+    jax.clear_caches()
 
 
 def at(hamiltonian, *context):
@@ -101,14 +109,6 @@ def test_half_of_the_contexts_are_in_either_sector(both):
         assert sorted(sector for _, sector in row["contexts"]) == [0, 1]
 
 
-def test_training_resumes(both, tiny_file, tmp_path):
-    run = Run(tmp_path / "again")
-    for limit in (["--minutes", "0"], []):
-        main(["train", tiny_file, BOTH, "--out", str(run.path), *limit])
-    for one, other in zip(*(jax.tree.leaves(Run(each).state()) for each in (both, run.path)), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_every_momentum_is_swept_at_the_same_contexts(both):
     sweeps = read_sweeps(both, name="both")
     assert list(sweeps) == NAMES
@@ -126,6 +126,7 @@ def test_the_lower_one_counts_for_a_transition(both, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert all(f"{both.parent / name}: 8 contexts" in printed for name in NAMES)
     first, second = read_sweeps(both).values()
+    assert 0 < (first["energy"] <= second["energy"]).sum() < 8  # or one of them would do
     lower = first["coulomb"].where(first["energy"] <= second["energy"], second["coulomb"])
     (table,) = tmp_path.glob("*.csv")
     header, *rows = csv.reader(table.read_text().splitlines())
@@ -168,6 +169,7 @@ def test_walkers_of_every_momentum_are_followed(both, tmp_path, capsys):
     assert all(f".nc, momentum {momentum}" in printed for momentum in MOMENTA)
 
 
+@pytest.mark.filterwarnings("ignore:.*counts; newer ones")  # of other tests
 def test_sweeps_of_two_momenta_are_two_models_and_of_one_are_not(both, tmp_path, capsys, monkeypatch):
     first, second, *_ = (str(file) for file in Run(both).sweep_files())
     main(["transition", first, second, "--out", str(tmp_path)])
@@ -192,7 +194,7 @@ def test_a_momentum_is_loaded_by_its_label(both):
         the_branch(shipped_model("four-over-depth"), (1, 0))
 
 
-def test_training_goes_on_from_one_momentum_or_from_all(both, tiny_file, tmp_path):
+def test_training_goes_on_from_one_of_the_momenta(both, tiny_file, tmp_path):
     single = Run(tmp_path / "single")
     small = ("learning_rate=1e-9", "--out")
     main(["train", tiny_file, "sector=[1,0]", f"start={both}", *small, str(single.path)])
@@ -201,9 +203,10 @@ def test_training_goes_on_from_one_momentum_or_from_all(both, tiny_file, tmp_pat
     couplings = at(make_hamiltonian(alone.config), 1.2)
     before, after = (each.state.model(electrons, couplings) for each in (source, alone))
     assert float(before.log_abs) == pytest.approx(float(after.log_abs), abs=1e-6)
-    fine = Run(tmp_path / "fine")
-    main(["finetune", str(both), "--at", "moire_depth=1.1", "--steps", "2", "--out", str(fine.path)])
-    assert {tuple(context) for row in fine.metrics() for context in row["contexts"]} == {(1.1, 0), (1.1, 1)}
+
+
+def test_one_context_of_fine_tuning_is_one_for_each_momentum(tiny):
+    assert finetuned(tiny(BOTH), "both", {"moire_depth": (1.1, 1.1)}, 2).training.stages[0].contexts == 2
 
 
 @pytest.mark.parametrize("overrides", [("adaptive=true",), ("contexts={}",)])
@@ -247,11 +250,14 @@ def test_every_momentum_is_verified(both, monkeypatch):
     ("overrides", "message"),
     [
         (["sector=[[0,0],[3,0]]"], "two of them are one momentum"),
-        (["sector=[[0,0],[1,0],[2,0]]"], "contexts = 2 cannot be shared evenly by 3 sectors"),
+        (["sector=[[0,0],[1,0],[2,0]]"], "contexts = 2 is no multiple of 3, the number of momenta"),
         (["sector=[[0,0]]"], "a momentum [n1, n2], or a list of two or more momenta"),
         ([BOTH, "optimizer.name=kfac"], "'kfac' cannot train several momenta"),
         ([BOTH, "ansatz=psiformer"], "sector = 'free' is the only one"),
-        ([BOTH, "contexts={}", "stages=[{steps=3,contexts=4}]"], "several contexts need a range"),
+        (
+            [BOTH, "contexts={}", "walkers=16", "stages=[{steps=3,contexts=4}]"],
+            "several contexts need a range",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(overrides, message, tiny):

@@ -175,8 +175,9 @@ def test_system_and_parameters_are_said_first(trained_run):
     assert "2 + 1 electrons in 3 moiré cells" in lines[0]
     constants = "phase 45 degrees, eps 5, m* 0.35 m_e, a_M 8.031 nm"
     assert lines[1].startswith(f"contexts: moire_depth 0.5 to 2; at {constants}")
-    assert "parameters" in lines[2]
-    assert "conditioning" in lines[2]
+    assert lines[2].startswith("total momentum: (")
+    assert "parameters" in lines[3]
+    assert "conditioning" in lines[3]
 
 
 def test_an_open_shell_is_said(capsys, monkeypatch, tmp_path, tiny_file):

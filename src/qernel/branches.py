@@ -47,8 +47,8 @@ def taken_apart(name: str, config: Config, state: TrainingState) -> list[Branch]
     if not config.model.momenta:
         return [Branch(name, config, state)]
     return [
-        Branch(branch_name(name, momentum), *_in_sector(config, state, number))
-        for number, momentum in enumerate(config.model.momenta)
+        Branch(each, *_in_sector(config, state, number))
+        for number, each in enumerate(branch_names(name, config))
     ]
 
 
@@ -69,9 +69,9 @@ def the_branch(run: Run, momentum: Momentum | None = None) -> Branch:
     raise UserError(f"{run.path} has the momenta {', '.join(map(str, there))}: say which one is meant")
 
 
-def branch_name(name: str, momentum: Momentum) -> str:
-    """What the wavefunction of one of several momenta is called."""
-    return f"{name} ({momentum[0]}, {momentum[1]})"
+def branch_names(name: str, config: Config) -> list[str]:
+    """What the wavefunctions of a run are called."""
+    return [f"{name} {momentum}" for momentum in config.model.momenta] or [name]
 
 
 def _in_sector(config: Config, state: TrainingState, number: int) -> tuple[Config, TrainingState]:

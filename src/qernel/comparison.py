@@ -55,7 +55,8 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
         )
     except xarray.AlignmentError:
         raise UserError(
-            f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such"
+            f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such,"
+            " and of one run `qernel sweep`"
         ) from None
     return stacked.assign_coords(model=list(sweeps)).isel(model=index)
 

@@ -162,7 +162,14 @@ class ModelConfig(_Section):
     @property
     def momenta(self) -> tuple[Momentum, ...]:
         """The total momenta of wavefunctions that share a network; none where there is but one."""
+        if isinstance(self.sector, str):
+            return ()
         return tuple(each for each in self.sector if isinstance(each, tuple))
+
+    @property
+    def sectors(self) -> int:
+        """How many wavefunctions share the network."""
+        return max(1, len(self.momenta))
 
     @field_validator("sector", mode="wrap")
     @classmethod
@@ -308,17 +315,17 @@ class Config(_Section):
         momenta, cell = self.model.momenta, self.system.lattice()
         if len(set(map(cell.momentum_class, momenta))) < len(momenta):
             raise ValueError(f"model.sector = {list(map(list, momenta))}: two of them are one momentum")
-        sectors = max(1, len(momenta))
+        sectors = self.model.sectors
         for stage in self.training.stages:
             if stage.contexts % sectors:
                 raise ValueError(
-                    f"training.stages: contexts = {stage.contexts} cannot be shared evenly by {sectors}"
-                    " sectors"
+                    f"training.stages: contexts = {stage.contexts} is no multiple of {sectors}, the number of"
+                    " momenta"
                 )
         if not self.contexts and any(stage.contexts > sectors for stage in self.training.stages):
             raise ValueError(
                 "several contexts need a range: add e.g. contexts.moire_depth = [0.5, 2.0],"
-                " or leave contexts out of training.stages"
+                f" or {f'give contexts = {sectors}' if momenta else 'leave contexts out'} in training.stages"
             )
         for name, ends in self.contexts.items():
             for value in ends:

@@ -23,7 +23,7 @@ def finetuned(
     """
     tree, within = config.model_dump(exclude_none=True), config.training.within | dict(at)
     one = all(name in within and within[name][0] == within[name][1] for name in config.contexts)
-    contexts = max(1, len(config.model.momenta)) if one else config.training.stages[-1].contexts
+    contexts = config.model.sectors if one else config.training.stages[-1].contexts
     tree["training"] |= {
         "start": start,
         "within": within,
@@ -47,9 +47,12 @@ def enlarged(
     if electrons * up % of:
         raise UserError(f"{electrons} electrons cannot have the spin polarization of {up} of {of} up")
     if isinstance(config.model.sector, tuple) and not any("sector" in each for each in overrides):
+        given, several = tree["model"]["sector"], config.model.sectors > 1
+        listed = str(given).replace("(", "[").replace(")", "]")
         raise UserError(
-            f"model.sector = {list(config.model.sector)} names a momentum of {config.system.lattice().cells}"
-            " cells: say which one is meant in the larger supercell, e.g. model.sector=lowest"
+            f"model.sector = {listed} names {'momenta' if several else 'a momentum'} of"
+            f" {config.system.lattice().cells} cells: say what is meant in the larger supercell, e.g."
+            f" model.sector={'[[n1,n2],[m1,m2]]' if several else 'lowest'}"
         )
     tree["system"] |= {"electrons": [electrons * up // of, electrons * (of - up) // of], "cells": cells}
     tree["system"].pop("supercell", None)

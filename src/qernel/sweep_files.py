@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xarray
 
-from qernel.branches import branch_name
+from qernel.branches import branch_names
 from qernel.config import Momentum, SystemConfig, UserError
 from qernel.dataset import load_dataset
 from qernel.lattice import Supercell, supercell_of
@@ -48,10 +48,10 @@ def read_sweeps(source: Path, parameters: int = 1, name: str | None = None) -> d
     if not source.exists():
         raise UserError(f"{source} does not exist")
     if source.is_dir():
-        momenta = Run(source).config().model.momenta  # complains if this is not a run at all
-        if not momenta:
-            return {name: _newest(Run(source), parameters)}
-        found = {branch_name(name, each): _newest(Run(source), parameters, each) for each in momenta}
+        config = Run(source).config()  # complains if this is not a run at all
+        momenta = config.model.momenta or [None]
+        newest = (_newest(Run(source), parameters, each) for each in momenta)
+        found = dict(zip(branch_names(name, config), newest, strict=True))
         if len({data.attrs["training_step"] for data in found.values()}) > 1:
             warnings.warn(
                 f"{source}: the sweeps of its momenta are of different training steps", stacklevel=2

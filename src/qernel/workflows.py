@@ -294,9 +294,10 @@ def _check_runs(sweeps: Mapping[str, xarray.Dataset]) -> None:
     """Raises UserError where two sweeps are of one wavefunction of one run, or the same file."""
     found: dict[Path, list[tuple[str, str | None]]] = {}
     for name, data in sweeps.items():
-        file = Path(data.encoding["source"]).absolute()
-        directory = file.parents[1]
-        before = found.setdefault((directory if Run(directory).exists() else file).resolve(), [])
+        file = Path(data.encoding["source"])
+        above = (each.parents[1].resolve() for each in (file.absolute(), file.resolve()))
+        of = next((each for each in above if Run(each).exists()), file.resolve())
+        before = found.setdefault(of, [])
         sector = data.attrs.get("model_sector")  # differs within a run where it has several momenta
         for other, its in before:
             if None in (sector, its) or sector == its:

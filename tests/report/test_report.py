@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as np
 import pytest
-import xarray
 
 from qernel.cli import main
 from qernel.config import UserError, load_config
@@ -328,16 +327,17 @@ def test_flags_stop_at_their_thresholds(reported):
 
 
 def test_momentum_that_free_momenta_keep_is_told(reported):
-    data = reported.line.copy(deep=True)
-    weight = xarray.zeros_like(data["sector_weight"])
-    weight[{"sector": 1}] = 1.0
-    data["sector_weight"] = weight
-    label = tuple(int(data[name][1]) for name in ("sector_1", "sector_2"))
+    weight = np.zeros((*reported.line["energy"].shape, 2))
+    weight[..., 1] = 1.0
+    labels = {"sector_1": ("sector", [0, -1]), "sector_2": ("sector", [0, 2])}
+    plain = reported.line.drop_vars(["sector_weight", "sector_1", "sector_2"], errors="ignore")
+    data = plain.assign(sector_weight=((*plain["energy"].dims, "sector"), weight)).assign_coords(labels)
     free = data.assign_attrs(model_sector="free")
-    assert kept_momentum(free).startswith(f"momenta are free, yet psi has {label} at every context")
-    assert any("Momenta are free" in sentence for sentence in findings(free, {}))
-    mixed = free.assign(sector_weight=weight.where(weight == 0, 0.9))
-    for other in (data.assign_attrs(model_sector="lowest"), free.isel(moire_depth=[0]), mixed):
+    assert kept_momentum(free).startswith("momenta are free, yet psi has (-1, 2) at every context")
+    assert any("Momenta are free" in sentence for sentence in findings(free.squeeze(), {}))
+    mixed = free.assign(sector_weight=0.9 * free["sector_weight"])
+    one = free.isel({name: [0] for name in free["energy"].dims})
+    for other in (data.assign_attrs(model_sector="lowest"), one, mixed):
         assert kept_momentum(other) == ""
 
 

@@ -305,15 +305,34 @@ def test_sectors_keep_their_wavefunctions_by_momentum(build, ours, theirs, pairs
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_determinants_are_taken_from_those_of_their_sector(build, count):
+    """Of K; at (-1, 0), a closed shell, a third determinant would be the first once more."""
     source = build(1, *SIX, "sector=[[-1,0],[1,1]]")
-    model, tensors = transferred(build(0, *SIX, "sector=[[-1,0],[1,1]]", f"determinants={count}"), source)
+    here = build(0, *SIX, "sector=[[-1,0],[1,1]]", f"determinants={count}")
+    model, tensors = transferred(here, source)
     assert tensors[".orbitals.weight"] == "adapted"
     weight, theirs = np.asarray(model.orbitals.weight), np.asarray(source[0].orbitals.weight)
     for sector in range(2):
         for k in range(count):
             columns, given = weight[:, :, sector * count + k], theirs[:, :, 2 * sector + k % 2]
             for j in range(6):
-                assert any(np.array_equal(columns[..., j], given[..., i]) for i in range(6))
+                taken = any(np.array_equal(columns[..., j], given[..., i]) for i in range(6))
+                assert taken == (sector == 1 or count == 1)
+    if count == 3:
+        np.testing.assert_array_equal(weight[:, :, :3], here[0].orbitals.weight[:, :, :3])
+
+
+@pytest.mark.parametrize(
+    ("ours", "taken"),
+    [("[[1,1],[0,0]]", [1, 0]), ("[[0,0],[-1,0]]", [1, 0]), ("[[0,0],[-1,-1],[1,1]]", [0, 0, 1])],
+)
+def test_other_momenta_take_the_sectors_that_are_left(build, ours, taken):
+    source = build(1, *SIX, "sector=[[-1,0],[1,1]]")
+    stages = "stages=[{steps=6,contexts=3}]"
+    count = len(taken)
+    here = build(0, *SIX, f"sector={ours}", *(["walkers=12", stages] if count == 3 else []))
+    model, _ = transferred(here, source)
+    rows = np.asarray(model.context.hidden.weight)[-count:]
+    np.testing.assert_array_equal(rows, np.asarray(source[0].context.hidden.weight)[-2:][taken])
 
 
 def test_larger_systems_take_sectors_in_their_order(build):

@@ -54,8 +54,9 @@ def introduce(config: Config) -> None:
     if fillings > 1:
         left_out = config.model.determinants < fillings <= _MOST_FILLINGS
         number = fillings if fillings <= _MOST_FILLINGS else f"more than {_MOST_FILLINGS}"
+        which = "one of these momenta" if config.model.momenta else "this momentum"
         console.print(
-            f"open shell: {number} fillings of one momentum are equally low;"
+            f"open shell: {number} fillings of {which} are equally low;"
             f" {config.model.determinants} determinants take one each in turn"
             + (f" and leave some out (model.determinants={fillings})" if left_out else ""),
             highlight=False,
@@ -64,7 +65,7 @@ def introduce(config: Config) -> None:
     if config.contexts and config.model.sector == "free" and config.model.orbitals == "bloch":
         console.print(
             "momenta are free, but training may stay in that of the starting orbitals: where the ground state"
-            " may change its momentum, train in several of them (model.sector=[[n1,n2],...])",
+            " may change its momentum, train QERNEL in several (model.sector=[[n1,n2],...])",
             highlight=False,
             soft_wrap=True,
         )

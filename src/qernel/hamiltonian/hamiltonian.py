@@ -61,7 +61,7 @@ def make_hamiltonian(config: Config) -> Hamiltonian:
     system = config.system
     parameters = {name: getattr(system, name) for name in ("moire_potential", *CONTEXT_PARAMETERS)}
     ranges = tuple((name, low, high) for name, (low, high) in config.contexts.items())
-    family = Family(**parameters, ranges=ranges, sectors=max(1, len(config.model.momenta)))
+    family = Family(**parameters, ranges=ranges, sectors=config.model.sectors)
     return moire_hamiltonian(system.lattice(), system.electrons, family)
 
 

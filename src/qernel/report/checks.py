@@ -77,14 +77,14 @@ def below_exact(point: xarray.Dataset) -> bool:
 def kept_momentum(data: xarray.Dataset) -> str:
     """A warning, if psi has one momentum at every context of a sweep though it could mix them; else empty.
 
-    Training does not leave the momentum in which the orbitals start, wherever another one is lower.
+    Training was seen not to leave the momentum that it began in, wherever another one is lower.
     """
     label = momentum(data) if data["energy"].size > 1 and data.attrs.get("model_sector") == "free" else None
     if label is None:
         return ""
     return (
         f"momenta are free, yet psi has {label} at every context: whether another is lower somewhere, a"
-        " network of several tells (model.sector=[[n1,n2],...])"
+        " QERNEL network of several tells (model.sector=[[n1,n2],...])"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray
 
-from qernel.branches import branch_name
+from qernel.branches import branch_names
 from qernel.config import Config, UserError
 from qernel.dataset import load_sweep
 from qernel.hysteresis import started_differently
@@ -51,7 +51,7 @@ def _write(directory: Path, runs: Mapping[str, tuple[Run, Config]]) -> Path:
     with figure_style():
         numbers = itertools.count(1)
         for names in _of_one_system(runs):
-            compared = (each for name in names for each in _wavefunctions(name, runs[name][1]))
+            compared = (each for name in names for each in branch_names(name, runs[name][1]))
             body.append(html.heading(2, f"The lowest of {', '.join(compared)}"))
             body += comparison_section({name: runs[name][0] for name in names}, numbers, Folder(directory))
         for number, (name, (run, config)) in enumerate(runs.items(), start=1):
@@ -71,11 +71,6 @@ def _names(runs: Sequence[Run]) -> list[str]:
     names = [run.path.resolve().name for run in runs]
     unique = len(set(names)) == len(names)
     return names if unique else [f"{number}-{name}" for number, name in enumerate(names, start=1)]
-
-
-def _wavefunctions(name: str, config: Config) -> list[str]:
-    """What the wavefunctions of a run are called."""
-    return [branch_name(name, each) for each in config.model.momenta] or [name]
 
 
 def _of_one_system(runs: Mapping[str, tuple[Run, Config]]) -> list[list[str]]:

@@ -12,10 +12,12 @@ source's system is adapted:
 - the orbitals, where another filling has other crystal momenta: each column takes the periodic part, Bloch
   coefficients and weights alike, of the source's column of the same band nearest in momentum; determinants
   correspond in their order, taken again where the source has fewer (all are new where that made some equal,
-  or where the source has too few bands). Of networks in several momentum sectors, those of one momentum
-  correspond where the supercell is the same, else those of one number.
+  or where the source has too few bands). Of networks in several momentum sectors this is so in each; sectors
+  of one momentum correspond where the supercell is the same, and all others in their order.
 """
 
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -102,20 +104,33 @@ def _orbitals(model: Ansatz, source: Ansatz):
         return theirs, COPIED
     if not (isinstance(ours, BlochSeededOrbitals) and isinstance(theirs, BlochSeededOrbitals)):
         return ours, NEW
-    here, others = ours.weight.shape[-2], _corresponding_determinants(ours, theirs)
-    different = {(ours.momenta[k % len(ours.momenta)], others[k]) for k in range(here)}
-    if ours.waves != theirs.waves or len(different) < here:  # equal determinants would stay equal
+    if ours.waves != theirs.waves or ours.weight.shape[:2] != theirs.weight.shape[:2]:
         return ours, NEW
-    found = [_nearest_columns(ours, theirs, k, others[k]) for k in range(here)]
-    columns = np.array([each for each in found if each is not None])
-    if len(columns) < here:
+    taken = dict(_taken_columns(ours, theirs))
+    if not taken:
         return ours, NEW
-    determinants = np.array(others)[:, None]
-    coefficients = theirs.coefficients[:, determinants, columns]
-    weight = theirs.weight[..., determinants, columns]
-    if (coefficients.shape, weight.shape) != _shapes(ours):
-        return ours, NEW
-    return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, (coefficients, weight)), ADAPTED
+    coefficients, weight = np.array(ours.coefficients), np.array(ours.weight)
+    for k, (other, columns) in taken.items():
+        coefficients[:, k] = theirs.coefficients[:, other, columns]
+        weight[:, :, k] = theirs.weight[:, :, other, columns]
+    new = (jnp.asarray(coefficients), jnp.asarray(weight))
+    return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, new), ADAPTED
+
+
+def _taken_columns(
+    ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals
+) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
+    """Yields determinants of `ours` with that of `theirs` and its columns that each takes.
+
+    None of a sector two of whose determinants would become equal, and stay so, or that lacks a band.
+    """
+    others = _corresponding_determinants(ours, theirs)
+    for sector in np.split(np.arange(len(others)), ours.sectors):
+        own = sector.tolist()
+        different = {(ours.momenta[k % len(ours.momenta)], others[k]) for k in own}
+        columns = {k: _nearest_columns(ours, theirs, k, others[k]) for k in own}
+        if len(different) == len(own) and all(each is not None for each in columns.values()):
+            yield from ((k, (others[k], each)) for k, each in columns.items() if each is not None)
 
 
 def _corresponding_determinants(ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals) -> list[int]:
@@ -128,16 +143,14 @@ def _corresponding_determinants(ours: BlochSeededOrbitals, theirs: BlochSeededOr
 def _corresponding_sectors(
     ours: BlochSeededOrbitals | FreeOrbitals, theirs: BlochSeededOrbitals | FreeOrbitals
 ) -> list[int]:
-    """For each sector of `ours` that of the same momentum in `theirs`, else that of the same number."""
+    """For each sector of `ours` that of the same momentum in `theirs`, else the next of the others."""
     if isinstance(ours, FreeOrbitals) or isinstance(theirs, FreeOrbitals):
         return [0]
-    if ours.supercell == theirs.supercell:
-        there = theirs.sector_momenta
-        return [
-            there.index(label) if label in there else number % theirs.sectors
-            for number, label in enumerate(ours.sector_momenta)
-        ]
-    return [number % theirs.sectors for number in range(ours.sectors)]
+    there = theirs.sector_momenta if ours.supercell == theirs.supercell else []
+    matching = [there.index(label) if label in there else None for label in ours.sector_momenta]
+    others = [number for number in range(theirs.sectors) if number not in matching]
+    spare = itertools.cycle(others or range(theirs.sectors))
+    return [next(spare) if each is None else each for each in matching]
 
 
 def _nearest_columns(
