@@ -2,8 +2,8 @@
 
 Trains QERNEL for six electrons in nine cells over depths 0.5 to 1.6, where the exact ground state changes its
 total momentum between 1.0 and 1.1: one network whose momenta are free to mix, the same with more contexts
-where the local energy varies more, a network for each of the two momenta, and one for both, which half of the
-contexts are in either of. Prints, at depths whose exact energies are known, the excess over the exact ground
+where the local energy varies more, a network for each of the two momenta, and one for both, with half of the
+contexts in either. Prints, at depths whose exact energies are known, the excess over the exact ground
 state, the spread of the local energy, the weight of the largest momentum, and how many of the depths a sweep
 flags by itself; the lower one of the two momenta counts.
 """

@@ -23,11 +23,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="runs of QERNEL, swept over one parameter")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    sweeps = {}
-    for path in arguments.runs:
-        sweeps |= read_sweeps(path, name=path.name)
-    rows = [{"run": name} | along(data) for name, data in sweeps.items()]
-    first, *others = (data["expert_weight"].values for data in sweeps.values())
+    sweeps = [each for path in arguments.runs for each in read_sweeps(path, name=path.name).items()]
+    rows = [{"run": name} | along(data) for name, data in sweeps]
+    first, *others = (data["expert_weight"].values for _, data in sweeps)
     apart = [float(np.abs(each - first).max()) for each in others]
     print_table(rows)
     for row, each in zip(rows[1:], apart, strict=True):

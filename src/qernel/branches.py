@@ -61,9 +61,9 @@ def the_branch(run: Run, momentum: Momentum | None = None) -> Branch:
     there, cell = config.model.momenta, config.system.lattice()
     if momentum is None and not there:
         return branches(run)[0]
-    classes = [cell.momentum_class(each) for each in there]
-    if momentum is not None and cell.momentum_class(momentum) in classes:
-        return branches(run)[classes.index(cell.momentum_class(momentum))]
+    for number, each in enumerate(there):
+        if momentum is not None and cell.momentum_class(momentum) == cell.momentum_class(each):
+            return branches(run)[number]
     if not there:
         raise UserError(f"{run.path} has one wavefunction, not several momenta: leave out {momentum}")
     raise UserError(f"{run.path} has the momenta {', '.join(map(str, there))}: say which one is meant")

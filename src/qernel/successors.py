@@ -47,10 +47,9 @@ def enlarged(
     if electrons * up % of:
         raise UserError(f"{electrons} electrons cannot have the spin polarization of {up} of {of} up")
     if isinstance(config.model.sector, tuple) and not any("sector" in each for each in overrides):
-        given, several = tree["model"]["sector"], config.model.sectors > 1
-        listed = str(given).replace("(", "[").replace(")", "]")
+        given, several = config.model.model_dump(mode="json")["sector"], bool(config.model.momenta)
         raise UserError(
-            f"model.sector = {listed} names {'momenta' if several else 'a momentum'} of"
+            f"model.sector = {given} names {'momenta' if several else 'a momentum'} of"
             f" {config.system.lattice().cells} cells: say what is meant in the larger supercell, e.g."
             f" model.sector={'[[n1,n2],[m1,m2]]' if several else 'lowest'}"
         )

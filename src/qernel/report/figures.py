@@ -49,7 +49,7 @@ def training_energy(curves: Sequence[Curve], fit: LateFit, ranges: Ranges) -> Fi
     figure, panels = stack([2.5, 2.2])
     colour = context_colours(ranges)
     for curve, excess in zip(curves, fit.excess, strict=True):
-        _, line = LINES[curve.sector % len(LINES)]
+        line = _line_of(curve)
         draw_blocks(panels[0], curve.step, curve.energy, colour(curve.context), linestyle=line)
         draw_band(panels[0], curve.step, curve.energy, curve.error, colour(curve.context))
         thin = {"linestyle": line, "linewidth": 0.8, "alpha": 0.55}
@@ -74,7 +74,7 @@ def training_quality(curves: Sequence[Curve], ranges: Ranges) -> Figure:
     figure, panels = stack([2.4, 1.4])
     colour = context_colours(ranges)
     for curve in curves:
-        _, line = LINES[curve.sector % len(LINES)]
+        line = _line_of(curve)
         draw_blocks(panels[0], curve.step, curve.spread, colour(curve.context), linestyle=line)
         draw_blocks(panels[1], curve.step, curve.acceptance, colour(curve.context), linestyle=line)
     panels[0].set_yscale("log")
@@ -87,6 +87,12 @@ def training_quality(curves: Sequence[Curve], ranges: Ranges) -> Figure:
     letter_panels(panels)
     context_bar(figure, panels, ranges)
     return figure
+
+
+def _line_of(curve: Curve) -> str:
+    """The line style of a curve's momentum."""
+    _, line = LINES[curve.sector % len(LINES)]
+    return line
 
 
 def sweep_energy(data: xarray.Dataset, ranges: Ranges, flagged: Sequence[Index] = ()) -> Figure:

@@ -80,10 +80,9 @@ def _contexts(config: Config) -> str:
         f"{spoken(name)} from {low:g} to {with_unit(name, high)}"
         for name, (low, high) in config.contexts.items()
     ]
-    momenta = f"each of the momenta {', '.join(map(str, config.model.momenta))}"
-    return "; ".join([*ranges, *([momenta] if config.model.momenta else [])]) or (
-        "none: trained at fixed parameters"
-    )
+    if config.model.momenta:
+        ranges.append(f"each of the momenta {', '.join(map(str, config.model.momenta))}")
+    return "; ".join(ranges) or "none: trained at fixed parameters"
 
 
 def _ansatz(config: Config) -> Iterator[tuple[str, str]]:
