@@ -1,9 +1,10 @@
 """What does one model for all contexts cost, against a model for each?
 
-Takes the shipped model of four electrons in six cells, conditioned on the depth, at two depths: as it is, and
-fine-tuned there. Beside it trains the same network from random weights at each depth alone. Prints the excess
-over the exact energy against steps, what is missing in the overlap with the other way's last state, and how
-many steps the dedicated run takes to be as good.
+Takes a shipped model that is conditioned on the depth, by default that of four electrons in six cells, at two
+depths: as it is, and fine-tuned there. Beside it trains the same network from random weights at each depth
+alone. Prints the excess over the exact energy against steps, what is missing in the overlap with the other
+way's last state, and how many steps the dedicated run takes to be as good. A model of several momenta is
+taken in one of them, `--momentum`, as it is.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from exact import exact_energy
 from rich.console import Console
 from rich.table import Table
 
+from qernel.branches import Branch, the_branch
 from qernel.config import Config, overridden
 from qernel.hamiltonian import make_hamiltonian
 from qernel.measurement import Effort
@@ -25,37 +27,45 @@ from qernel.trained import AtContext, Trained
 from qernel.training.loop import initial_state, train
 from qernel.training.step import TrainingState
 
-MODEL, POINTS = "four-over-depth", 21  # of a sweep that the costs are compared for
+POINTS = 21  # of a sweep that the costs are compared for
 WALKERS = 256
 EFFORT = Effort(walkers=256, samples=60, observables=("energy",))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default="four-over-depth")
+    parser.add_argument("--momentum", type=int, nargs=2)
     parser.add_argument("--depths", type=float, nargs="+", default=[0.9, 1.3])
     parser.add_argument("--fine", type=int, nargs="+", default=[16, 64, 256, 1024])
-    parser.add_argument("--dedicated", type=int, nargs="+", default=[25, 50, 100, 200, 300])
+    parser.add_argument("--dedicated", type=int, nargs="+", default=[25, 50, 100, 200])
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    momentum = tuple(arguments.momentum) if arguments.momentum else None
+    branch = the_branch(shipped_model(arguments.model), momentum)
+    fine = [] if momentum else arguments.fine
     rows = []
     for depth in arguments.depths:
-        tuned = [(step, trained.at(moire_depth=depth)) for step, trained in fine_tuned(depth, arguments.fine)]
-        alone = [(step, trained.at()) for step, trained in dedicated(depth, arguments.dedicated)]
-        for way, states, (_, last) in (("fine-tuned", tuned, alone[-1]), ("dedicated", alone, tuned[-1])):
+        tuned = [(step, trained.at(moire_depth=depth)) for step, trained in conditional(branch, depth, fine)]
+        alone = [(step, trained.at()) for step, trained in dedicated(branch, depth, arguments.dedicated)]
+        for way, states, (_, last) in (("conditional", tuned, alone[-1]), ("dedicated", alone, tuned[-1])):
             for step, state in states:
                 rows.append({"depth": depth, "way": way, "steps": step} | measured(state, last, depth))
                 print(rows[-1], flush=True)
-        about = {"command": "benchmarks/conditioning.py", "model": MODEL, "walkers": WALKERS}
+        about = {"command": "benchmarks/conditioning.py", "model": branch.name, "walkers": WALKERS}
         save(arguments.out, about | {"units": "meV per electron", "rows": rows})
-    print_table(rows)
+    print_table(rows, branch.config)
 
 
 def measured(state: AtContext, reference: AtContext, depth: float) -> dict:
     """Excess over the exact energy, spread, and what is missing in the overlap with another state."""
-    data = state.trained.sweep(EFFORT, **state.context)
+    data, system = state.trained.sweep(EFFORT, **state.context), state.trained.config.system
     energy, error, spread = (data[name].item() for name in ("energy", "energy_error", "spread"))
+    name, sector = f"{sum(system.electrons)}/{system.lattice().cells}", state.trained.config.model.sector
+    where = [sector] if isinstance(sector, tuple) else []
+    exact = exact_energy(name, depth, *where, dielectric_constant=system.dielectric_constant)
     value, uncertainty = state.fidelity(reference, EFFORT)
-    found = {"excess": energy - exact_energy("4/6", depth), "error": error, "spread": spread}
+    found = {"excess": energy - exact, "error": error, "spread": spread}
     return found | {"infidelity": 1 - value, "infidelity_error": uncertainty}
 
 
@@ -70,26 +80,26 @@ def snapshots(config: Config, state: TrainingState, steps: list[int]) -> Iterato
             yield int(latest.step), Trained(latest, hamiltonian, config)
 
 
-def fine_tuned(depth: float, steps: list[int]) -> Iterator[tuple[int, Trained]]:
+def conditional(branch: Branch, depth: float, steps: list[int]) -> Iterator[tuple[int, Trained]]:
     """The shipped model as it is, and trained on at one depth."""
-    run = shipped_model(MODEL)
-    overrides = [f"walkers={WALKERS}"]
-    config = finetuned(run.config(), MODEL, {"moire_depth": (depth, depth)}, max(steps), overrides)
-    source = run.state()
-    state = eqx.tree_at(lambda s: s.model, initial_state(config), source.model)
+    if not steps:
+        return iter([(0, Trained(branch.state, make_hamiltonian(branch.config), branch.config))])
+    at = {"moire_depth": (depth, depth)}
+    config = finetuned(branch.config, branch.name, at, max(steps), [f"walkers={WALKERS}"])
+    state = eqx.tree_at(lambda s: s.model, initial_state(config), branch.state.model)
     return snapshots(config, state, [0, *steps])
 
 
-def dedicated(depth: float, steps: list[int]) -> Iterator[tuple[int, Trained]]:
+def dedicated(branch: Branch, depth: float, steps: list[int]) -> Iterator[tuple[int, Trained]]:
     """The same network without conditioning, at one depth, from random weights."""
-    tree = shipped_model(MODEL).config().model_dump(exclude_none=True)
-    tree |= {"contexts": {}}
+    tree = branch.config.model_dump(exclude_none=True) | {"contexts": {}}
+    schedule = [f"walkers={WALKERS}", f"decay_steps={max(steps) // 2}"]
     stages = f"training.stages=[{{steps={max(steps)},contexts=1}}]"
-    config = overridden(tree, [f"moire_depth={depth}", f"walkers={WALKERS}", "decay_steps=100", stages])
+    config = overridden(tree, [f"moire_depth={depth}", *schedule, stages])
     return snapshots(config, initial_state(config), steps)
 
 
-def print_table(rows: list[dict]) -> None:
+def print_table(rows: list[dict], config: Config) -> None:
     table = Table("depth", "", "steps", "excess (meV)", "spread (meV)", "1 - overlap", box=None)
     for row in rows:
         excess = f"{row['excess']:+.3f} ± {row['error']:.3f}"
@@ -97,11 +107,10 @@ def print_table(rows: list[dict]) -> None:
         cells = (str(row["steps"]), excess, f"{row['spread']:.2f}", missing)
         table.add_row(f"{row['depth']:g}", row["way"], *cells)
     Console().print(table)
-    config = shipped_model(MODEL).config()
     spent = config.training.steps * config.training.walkers
     for depth in dict.fromkeys(row["depth"] for row in rows):
         here = [row for row in rows if row["depth"] == depth]
-        target = next(row["excess"] for row in here if row["way"] == "fine-tuned" and row["steps"] == 0)
+        target = next(row["excess"] for row in here if row["way"] == "conditional" and row["steps"] == 0)
         good = [r["steps"] for r in here if r["way"] == "dedicated" and r["excess"] - r["error"] <= target]
         if good:
             share = spent / (POINTS * min(good) * WALKERS)

@@ -1,7 +1,8 @@
 """How does the time of a training step grow with the number of electrons?
 
 Times the parts of a step of a preset with more or fewer electrons at filling 2/3, and fits the exponent from
-18 electrons on. The optimizer's part is left out: it does not depend on their number.
+18 electrons on. The optimizer's part is recorded and not counted: it depends on the parameters, and on the
+walkers, rather than on the electrons.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from environment import save
 from rich.console import Console
 from rich.table import Table
 from step_time import PARTS as STEP_PARTS
-from step_time import measure
+from step_time import measure, start
 
 from qernel.config import load_config
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--electrons", type=int, nargs="+", default=[6, 18, 54, 150])
     parser.add_argument("--walkers", type=int, default=4)
     parser.add_argument("--microbatch", type=int, default=1)
+    parser.add_argument("--contexts", type=int, default=1, help="of two or more, walkers are exchanged")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each number of electrons")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -33,10 +35,11 @@ def main() -> None:
     for electrons in arguments.electrons:
         system = [f"electrons=[{electrons},0]", f"cells={electrons * 3 // 2}"]
         batch = [f"walkers={arguments.walkers}", f"microbatch={arguments.microbatch}"]
-        config = load_config(arguments.preset, [*system, *batch, "stages=[{steps=1,contexts=1}]"])
-        times = measure(config, None, arguments.seconds)
+        stages = f"stages=[{{steps=1,contexts={arguments.contexts}}}]"
+        config = load_config(arguments.preset, [*system, *batch, stages])
+        times = measure(config, start(config, None), arguments.seconds)
         forward, parts = times["forward"], [times[part] for part in PARTS]
-        per_walker = {name: 1e3 * times[name] / arguments.walkers for name in ("forward", *PARTS)}
+        per_walker = {name: 1e3 * times[name] / arguments.walkers for name in ("forward", *STEP_PARTS)}
         rows.append({"electrons": electrons, "milliseconds_per_walker": per_walker})
         print(rows[-1], flush=True)
         passes = [f"{time / forward:.1f}" for time in (*parts, sum(parts))]
@@ -47,7 +50,7 @@ def main() -> None:
     overall = exponent([row for row in rows if row["electrons"] >= 18])
     print(f"time of a step ~ electrons^{overall:.2f} from 18 electrons on")
     about = {"command": "benchmarks/scaling.py", "preset": arguments.preset, "walkers": arguments.walkers}
-    about |= {"microbatch": arguments.microbatch}
+    about |= {"microbatch": arguments.microbatch, "contexts": arguments.contexts}
     save(arguments.out, about | {"exponent": overall, "rows": rows})
 
 

@@ -99,6 +99,8 @@ def test_mistake_is_one_line_and_writes_nothing(mistake, capsys, tmp_path, monke
         (["--over", "moire_depth=deep"], "moire_depth=deep"),
         (["--over", "twist_1=0.1"], "cannot sweep over twist_1: the contexts of this model are moire_depth"),
         (["--over", "moire_depth=1", "--samples", "1"], "samples >= 2"),
+        (["--over", "moire_depth=1", "--target-error", "low"], "in meV per electron, e.g. 0.01, not low"),
+        (["--over", "moire_depth=1", "--target-error=-2meV"], "above 0 meV per electron, not -2"),
     ],
 )
 def test_sweep_that_cannot_be(options, fragment, capsys, trained_run):
@@ -292,6 +294,7 @@ def test_shipped_model_is_named_like_a_run_and_copied_first(capsys, tmp_path, mo
 def test_models_are_listed_and_each_has_a_card(capsys):
     main(["models"])
     listed = capsys.readouterr().out
+    assert "0.85-1.1 " in listed  # where 54 electrons were trained last, of a range of 0.5 to 1.6
     for name in shipped_models():
         assert re.search(rf"^{name} ", listed, re.MULTILINE)
         main(["models", name])

@@ -110,6 +110,13 @@ def test_one_command_trains_a_run_at_a_time(tmp_path, tiny):
         pass
 
 
+def test_a_directory_that_another_machine_does_not_see_is_refused(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr("qernel.runs.by_first", lambda _: None)  # elsewhere
+    monkeypatch.setattr("qernel.runs._PATIENCE", 0.3)
+    with pytest.raises(UserError, match=r"config\.toml.* not there: --out has to be a directory that all"):
+        Run(tmp_path / "run").begin(tiny())
+
+
 def test_what_was_never_trained_has_no_state(tmp_path, tiny, capsys):
     run = Run(tmp_path / "run")
     run.begin(tiny())

@@ -124,6 +124,9 @@ def test_the_command_climbs_a_ladder_of_sizes(run, tmp_path, capsys):
     assert int(Run(tmp_path / "tiny-9-9").state().step) == 1
     main(command)
     assert capsys.readouterr().out.count(": finished") == 2
+    one_size = ["--electrons", "6", "--cells", "6"]
+    main([*command[:2], *one_size, *command[4:]])  # the first of them, by another name
+    assert "tiny-6-6: finished" in capsys.readouterr().out.replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,8 @@ def test_the_command_climbs_a_ladder_of_sizes(run, tmp_path, capsys):
     [
         (["transfer", "six-over-depth"], "transfer needs sizes"),
         (["transfer", "six-over-depth", "18"], "18 is not a size"),
+        (["transfer", "six-over-depth", "--electrons", "18"], "or one as --electrons 18 --cells 27"),
+        (["transfer", "six-over-depth", "18/27", "--cells", "81"], "or one as --electrons 18 --cells 27"),
         (["finetune", "six-over-depth", "--at", "moire_depth"], "write name=value or name=low:high"),
         (["finetune", "six-K", "--at", "moire_depth=1", "--at", "moire_depth=2"], "a name is given twice"),
         (["finetune", "nowhere", "--at", "moire_depth=1"], "nowhere is not a run"),

@@ -28,6 +28,8 @@ def transition_table(evidence: Evidence) -> Table:
         row = (f"peak {peak.height:.3g}", *map(_interval, (peak.within_68, peak.within_95)))
         row = row if peak.found else ("none", "", "")
         table.add_row("susceptibility", *row, f"{peak.p_value:.1%}")
+    elif evidence.crossings:
+        table.add_row("susceptibility", "not defined between models")
     for crossing in evidence.crossings:
         at = with_error(crossing.value, crossing.error)
         table.add_row("energies", f"cross at {at}")

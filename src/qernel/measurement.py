@@ -60,7 +60,8 @@ def check_effort(effort: Effort) -> None:
     if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
         raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
     if effort.target_error is not None and not effort.target_error > 0:
-        raise UserError("the target error has to be above 0 meV per electron")
+        error = effort.target_error
+        raise UserError(f"the target error has to be above 0 meV per electron, not {error:g}")
     if not 0 <= effort.seed <= LARGEST_SEED:
         raise UserError(f"the seed of a sweep has to be from 0 to {LARGEST_SEED}")
 

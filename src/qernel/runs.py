@@ -12,10 +12,11 @@ verification.json   comparisons made by `qernel verify`
 import contextlib
 import json
 import os
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -42,6 +43,7 @@ except ImportError:
 
 VERIFICATION = "verification.json"
 _LOCK = ".lock"
+_PATIENCE = 90.0  # seconds for which a shared file system may hide a new file from other machines
 
 #: What may differ between a run and the command that resumes it.
 _FREE = {
@@ -94,9 +96,18 @@ class Run:
     def begin(self, config: Config) -> None:
         """Make the directory for a configuration, or check that it continues what is there.
 
-        Raises UserError if the directory holds something else or a run that differs.
+        Raises UserError if the directory holds something else or a run that differs, or where another process
+        does not see what the first has made.
         """
         by_first(lambda: self._begin(config))
+        deadline = time.monotonic() + _PATIENCE
+        while not self.exists():
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{self.config_file}, which the first process wrote, is not there: --out has to be a"
+                    " directory that all machines share"
+                )
+            time.sleep(0.2)
 
     def _begin(self, config: Config) -> None:
         self._make_directory()
@@ -118,12 +129,13 @@ class Run:
 
         The directory is made if need be. The lock ends with the process, however that ends.
         """
-        by_first(self._make_directory)
-        with open(self.path / _LOCK, "w") as file:
-            by_first(lambda: self._lock(file))
+        with contextlib.ExitStack() as held:
+            by_first(lambda: self._lock(held))
             yield
 
-    def _lock(self, file: TextIO) -> None:
+    def _lock(self, held: contextlib.ExitStack) -> None:
+        self._make_directory()
+        file = held.enter_context(open(self.path / _LOCK, "w"))
         if fcntl is None:  # Windows
             return
         try:

@@ -62,7 +62,7 @@ def models(name: str | None = None, /) -> None:
     for each in shipped_models():
         run = shipped_model(each)
         config, system = run.config(), run.config().system
-        ranges = ", ".join(f"{key} {low:g}-{high:g}" for key, (low, high) in config.contexts.items())
+        ranges = ", ".join(f"{key} {low:g}-{high:g}" for key, (low, high) in config.trained.items())
         eps = "" if "dielectric_constant" in config.contexts else f"{system.dielectric_constant:g}"
         table.add_row(
             each,
@@ -73,6 +73,7 @@ def models(name: str | None = None, /) -> None:
             str(run.step()),
         )
     console.print(table)
+    console.print("contexts and steps of the last training; `qernel models NAME` says what came before it")
 
 
 @app.command

@@ -1,11 +1,22 @@
 """How long contexts are sampled, as commands that measure ask for it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
+from qernel.config import UserError
 from qernel.measurement import Effort, check_effort
+
+
+def _energy(_, tokens: Sequence[Token]) -> float:
+    """A number of meV, with or without the unit."""
+    text = tokens[0].value
+    try:
+        return float(text.removesuffix("meV"))
+    except ValueError:
+        raise UserError(f"--target-error is an energy in meV per electron, e.g. 0.01, not {text}") from None
 
 
 @Parameter(name="*")
@@ -21,7 +32,11 @@ class Sampling:
     moves: Annotated[int, Parameter(help="Langevin moves between samples.")] = Effort().moves
     seed: Annotated[int, Parameter(help="Seed of the random numbers.")] = Effort().seed
     target_error: Annotated[
-        float | None, Parameter(help="Sample on until the energy's error is below this, in meV per electron.")
+        float | None,
+        Parameter(
+            converter=_energy,
+            help="Sample on until the energy's error is below this, in meV per electron.",
+        ),
     ] = None
 
     def effort(self, **others) -> Effort:

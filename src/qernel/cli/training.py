@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -126,6 +127,8 @@ def transfer(
     run: Path,
     /,
     *sizes: str,
+    electrons: int | None = None,
+    cells: int | None = None,
     steps: int = 300,
     out: Path = Path("runs"),
     minutes: float | None = None,
@@ -142,6 +145,10 @@ def transfer(
         A run's directory, or the name of a shipped model.
     sizes
         ELECTRONS/CELLS, e.g. 18/27 54/81; among them key=value overrides for all, e.g. training.walkers=128.
+    electrons
+        Of a single size, instead of ELECTRONS/CELLS.
+    cells
+        Of a single size.
     steps
         Optimization steps at each size.
     out
@@ -151,9 +158,7 @@ def transfer(
     """
     _check_steps(steps)
     overrides = [text for text in sizes if "=" in text]
-    ladder = [parse_size(text) for text in sizes if "=" not in text]
-    if not ladder:
-        raise UserError("transfer needs sizes, ELECTRONS/CELLS, e.g. 18/27")
+    ladder = _ladder([text for text in sizes if "=" not in text], electrons, cells)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     start = run
     for electrons, cells in ladder:
@@ -164,6 +169,17 @@ def transfer(
             return
         start = new.path
         jax.clear_caches()  # the compiled code of some ten trainings crashes a process
+
+
+def _ladder(sizes: Sequence[str], electrons: int | None, cells: int | None) -> list[tuple[int, int]]:
+    """Sizes written as ELECTRONS/CELLS, or the one that two options name."""
+    if electrons is not None and cells is not None and not sizes:
+        return [(electrons, cells)]
+    if electrons is not None or cells is not None or not sizes:
+        raise UserError(
+            "transfer needs sizes, ELECTRONS/CELLS, e.g. 18/27 54/81, or one as --electrons 18 --cells 27"
+        )
+    return [parse_size(text) for text in sizes]
 
 
 def _check_steps(steps: int) -> None:

@@ -12,8 +12,9 @@ from qernel.report.sweep_words import setting
 
 
 def diagram_figure(found: Diagram, name: str, folder: Folder) -> str:
-    """HTML of the figure; its files go to `folder` under `name`."""
+    """HTML of the figure; its files go to `folder` under `name`, what the map shows as NAME-map.csv."""
     mapped = "S(K)" if "bragg_sqrt3" in found.data else "Interaction energy per electron"
+    publish_data(folder, f"{name}-map", _map(found))
     return publish_figure(
         folder,
         name,
@@ -29,14 +30,29 @@ def diagram_figure(found: Diagram, name: str, folder: Folder) -> str:
 def write_diagram(found: Diagram, directory: Path) -> Path:
     """Write diagram-NNN.json and the figure beside it, over no existing file; returns the former.
 
-    The CSV file has a row for every cut; what the map shows is in the sweeps.
+    diagram-NNN.csv has a row for every cut, diagram-NNN-map.csv one for every context.
     """
     path = new_file(directory, "diagram", ".json")
     path.write_text(json.dumps(found.as_dict(), indent=1))
     with figure_style():
         save_figure(figures.diagram(found), path.with_suffix(""))
     publish_data(Folder(directory), path.stem, _rows(found))
+    publish_data(Folder(directory), f"{path.stem}-map", _map(found))
     return path
+
+
+def _map(found: Diagram) -> Data:
+    """What was measured of the lowest model at every context, as long as it is a single number."""
+    data = found.data.transpose(found.across, found.along, ...)
+    names = [str(name) for name in data if data[name].dims == data["energy"].dims]
+    names += ["model"] if "model" in data.coords else []
+    values = [data[name].values for name in names]
+    rows = [
+        [across, along, *(each[row, column] for each in values)]
+        for row, across in enumerate(data[found.across].values)
+        for column, along in enumerate(data[found.along].values)
+    ]
+    return Data([found.across, found.along, *names], rows)
 
 
 def _rows(found: Diagram) -> Data:
