@@ -130,20 +130,21 @@ class Run:
         The directory is made if need be. The lock ends with the process, however that ends.
         """
         with contextlib.ExitStack() as held:
-            by_first(lambda: self._lock(held))
+            by_first(lambda: held.enter_context(self._lock()))
             yield
 
-    def _lock(self, held: contextlib.ExitStack) -> None:
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
         self._make_directory()
-        file = held.enter_context(open(self.path / _LOCK, "w"))
-        if fcntl is None:  # Windows
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another command is training {self.path}: wait for it or stop it") from None
-        except OSError:
-            pass  # a file system without locks
+        with open(self.path / _LOCK, "w") as file:
+            try:
+                if fcntl is not None:  # as it is on Windows
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another command is training {self.path}: wait for it or stop it") from None
+            except OSError:
+                pass  # a file system without locks
+            yield
 
     def state(self) -> TrainingState:
         """The newest good state; warns of damaged files that were passed over.
