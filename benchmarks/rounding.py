@@ -1,8 +1,8 @@
 """How exact are local energies in float32?
 
 The same walkers and weights in float32 and in float64, for presets with random weights and for shipped models
-with their own walkers. Prints the difference of kinetic energies, relative to that of the same walker (median)
-and to the largest of all (largest), and the mean difference of local energies beside their spread.
+with their own walkers. Prints how kinetic energies differ, relative to that of the same walker (median) and
+to the largest of all (largest), and the mean difference of local energies beside their spread.
 """
 
 import argparse

@@ -3,10 +3,13 @@
 Four electrons in six cells. Trains one model for all depths from 0.5 to 1.6, and one for each of five depths,
 the same network without conditioning, all from random weights with the same walkers. Prints the excess over
 the exact energy after so many steps, averaged over the depths, and how many times more walkers' steps a sweep
-of 21 dedicated models takes to be as good as the conditional one.
+of 21 dedicated models takes to be as good as the conditional one; and how many times more seconds, with the
+measuring at 21 depths, which is the same for both.
 """
 
 import argparse
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from rich.table import Table
 
 from qernel.config import load_config
 from qernel.measurement import Effort
+from qernel.trained import Trained
 from qernel.training.loop import initial_state
 
 POINTS = 21  # of the sweep
@@ -56,14 +60,37 @@ def measure(way: str, seed: int, arguments: argparse.Namespace) -> dict:
     else:
         runs = [load_config("six-over-depth", [*base, f"stages=[{{steps={steps[-1]},contexts=8}}]"])]
     effort = Effort(walkers=128, samples=40, observables=("energy",), seed=seed)
-    found = []  # (run, step, quantity, depth)
+    found, seconds = [], []  # (run, step, quantity, depth); (run, of a step or a measured depth)
     for config in runs:
         over = {"moire_depth": DEPTHS} if config.contexts else {}
         states = snapshots(config, initial_state(config), steps)
-        found.append([energies(trained.sweep(effort, **over)) for _, trained in states])
+        measured, training, measuring = zip(*in_turn(states, effort, over), strict=True)
+        found.append(measured)
+        seconds.append((training[-1] / (steps[-1] - steps[-2]), measuring[-1] / len(measured[-1][0])))
     energy, error, spread = np.moveaxis(np.concatenate(found, axis=-1), 1, 0)
     excess = energy - np.array([exact_energy("4/6", depth) for depth in DEPTHS])
-    return {"steps": steps, "excess": excess.tolist(), "error": error.tolist(), "spread": spread.tolist()}
+    of_step, of_depth = np.mean(seconds, axis=0)
+    return {
+        "steps": steps,
+        "excess": excess.tolist(),
+        "error": error.tolist(),
+        "spread": spread.tolist(),
+        "seconds_per_step": float(of_step),
+        "seconds_per_depth": float(of_depth),
+    }
+
+
+def in_turn(
+    states: Iterator[tuple[int, Trained]], effort: Effort, over: dict
+) -> Iterator[tuple[list[np.ndarray], float, float]]:
+    """Yields what is measured of each state, and the seconds of training until there and of measuring."""
+    began = time.perf_counter()
+    for _, trained in states:
+        reached = time.perf_counter()
+        found = energies(trained.sweep(effort, **over))
+        done = time.perf_counter()
+        yield found, reached - began, done - reached
+        began = done
 
 
 def energies(data: xarray.Dataset) -> list[np.ndarray]:
@@ -73,21 +100,31 @@ def energies(data: xarray.Dataset) -> list[np.ndarray]:
 
 def print_table(rows: list[dict]) -> None:
     """Excess averaged over depths, and what dedicated models would have to be trained for as little."""
-    table = Table("seed", "", "steps", "excess (meV)", "largest", "spread (meV)", "cost of 21", box=None)
+    columns = ("steps", "excess (meV)", "largest", "spread (meV)", "cost of 21", "with measuring")
+    table = Table("seed", "", *columns, box=None)
     for row in rows:
         dedicated = [r for r in rows if r["seed"] == row["seed"] and r["variant"] == "dedicated models"]
         for index, steps in enumerate(row["steps"]):
             excess, error = np.array(row["excess"][index]), np.array(row["error"][index])
             mean = f"{excess.mean():.4f} ± {np.sqrt(np.sum(error**2)) / len(error):.4f}"
             cells = (mean, f"{excess.max():.3f}", f"{np.mean(row['spread'][index]):.2f}")
-            ratio = ""
+            costs = ("", "")
             if row["variant"] == "one conditional model" and dedicated:
-                needed = steps_to(excess.mean(), dedicated[0])
-                most = dedicated[0]["steps"][-1]
-                more = ">" if needed > most else ""
-                ratio = f"{more}{POINTS * min(needed, most) / steps:.1f} x"
-            table.add_row(str(row["seed"]), row["variant"], str(steps), *cells, ratio)
+                costs = ratios(row, steps, excess.mean(), dedicated[0])
+            table.add_row(str(row["seed"]), row["variant"], str(steps), *cells, *costs)
     Console(width=130).print(table)
+
+
+def ratios(row: dict, steps: int, excess: float, dedicated: dict) -> tuple[str, str]:
+    """How many times more steps of as many walkers, and seconds with measuring where they were recorded."""
+    needed, most = steps_to(excess, dedicated), dedicated["steps"][-1]
+    more, needed = ">" if needed > most else "", min(needed, most)
+    in_all = ""
+    if "seconds_per_depth" in row:
+        measuring = POINTS * row["seconds_per_depth"]
+        alone = POINTS * needed * dedicated["seconds_per_step"] + measuring
+        in_all = f"{more}{alone / (steps * row['seconds_per_step'] + measuring):.1f} x"
+    return f"{more}{POINTS * needed / steps:.1f} x", in_all
 
 
 def steps_to(excess: float, dedicated: dict) -> float:
