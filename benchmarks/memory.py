@@ -67,13 +67,13 @@ def growth(config: Config) -> int:
     optimize = make_optimization(config, hamiltonian, make_optimizer(config.optimizer), mesh)
     acceptance = jnp.zeros(len(state.contexts), config.training.precision)
     compiled = optimize.lower(state, acceptance).compile()
-    before = _status("VmRSS")
+    before = process_status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     jax.block_until_ready(compiled(state, acceptance))
-    return _status("VmHWM") - before
+    return process_status("VmHWM") - before
 
 
-def _status(name: str) -> int:
+def process_status(name: str) -> int:
     """A number of bytes from this process's status."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -115,6 +115,35 @@ def test_from_one_to_two_of_two_devices_each_and_back(alone, command, tmp_path):
         np.testing.assert_allclose(one[name], two[name], rtol=1e-8, atol=1e-9, err_msg=name)
 
 
+def test_configuration_and_a_checkpoint_are_all_that_goes_on_elsewhere(alone, command, tmp_path):
+    run = Run(tmp_path / "run")
+    run.checkpoint_directory.mkdir(parents=True)
+    for path in (alone.config_file, checkpoints(alone.checkpoint_directory)[0]):  # of step 1
+        shutil.copy(path, run.path / path.relative_to(alone.path))
+    main(command(run.path))
+    assert [row["step"] for row in run.metrics()] == [2, 3, 4, 5, 6]
+    one, two = (load_file(checkpoints(each.checkpoint_directory)[-1]) for each in (run, alone))
+    for name in two:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("keep_scores=false",), ("model.ansatz=psiformer", "optimizer.name=adam", "learning_rate=0.001")],
+    ids=["QERNEL", "PsiFormer"],
+)
+def test_networks_train_alike(change, tiny_file, tmp_path):
+    train = ["train", tiny_file, *change, "stages=[{steps=3,contexts=2}]", "--out"]
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    processes = start([*train, str(two.path)])
+    main([*train, str(one.path)])
+    codes, _, errors = finish(processes)
+    assert codes == [0, 0], errors
+    for mine, other in zip(two.metrics(), one.metrics(), strict=True):
+        for name in mine.keys() - {"seconds"}:
+            np.testing.assert_allclose(mine[name], other[name], rtol=1e-7, atol=1e-9, err_msg=name)
+
+
 @pytest.mark.parametrize(
     "measured", [(), pytest.param(OBSERVABLES, marks=pytest.mark.slow)], ids=["default", "all"]
 )
