@@ -42,9 +42,10 @@ def write_diagram(found: Diagram, directory: Path) -> Path:
 
 
 def _map(found: Diagram) -> Data:
-    """What was measured of the lowest model at every context, as long as it is a single number."""
+    """What was measured with an error of the lowest model, at every context, as long as it is one number."""
     data = found.data.transpose(found.across, found.along, ...)
-    names = [str(name) for name in data if data[name].dims == data["energy"].dims]
+    single = [str(name) for name in data if data[name].dims == data["energy"].dims]
+    names = [each for name in single if f"{name}_error" in data for each in (name, f"{name}_error")]
     names += ["model"] if "model" in data.coords else []
     values = [data[name].values for name in names]
     rows = [

@@ -278,7 +278,7 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
 def diagram(found: Diagram) -> Figure:
     """(a) S(K), or the interaction energy, with the transition line, and (b) the jump along the line."""
     figure = new_figure(3.6)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.4, 1.0))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.4, 1.0), gridspec_kw={"wspace": 0.12})
     name = "bragg_sqrt3" if "bragg_sqrt3" in found.data else "coulomb"
     image = draw_map(left, found.data.transpose(found.along, found.across, ...), name, (), {})
     figure.colorbar(image, ax=left, label=_SIGNS[name].replace("\n", " "))
