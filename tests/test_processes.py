@@ -130,8 +130,14 @@ def test_configuration_and_a_checkpoint_are_all_that_goes_on_elsewhere(alone, co
 
 @pytest.mark.parametrize(
     "change",
-    [("keep_scores=false",), ("model.ansatz=psiformer", "optimizer.name=adam", "learning_rate=0.001")],
-    ids=["QERNEL", "PsiFormer"],
+    [
+        pytest.param(("keep_scores=false",), id="QERNEL"),
+        pytest.param(
+            ("model.ansatz=psiformer", "optimizer.name=adam", "learning_rate=0.001"),
+            id="PsiFormer",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_networks_train_alike(change, tiny_file, tmp_path):
     small = ["electrons=[2,0]", "determinants=1", "stages=[{steps=2,contexts=2}]"]
