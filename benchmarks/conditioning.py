@@ -37,13 +37,16 @@ def main() -> None:
     parser.add_argument("--model", default="four-over-depth")
     parser.add_argument("--momentum", type=int, nargs=2)
     parser.add_argument("--depths", type=float, nargs="+", default=[0.9, 1.3])
-    parser.add_argument("--fine", type=int, nargs="+", default=[16, 64, 256, 1024])
+    parser.add_argument("--fine", type=int, nargs="+", help="steps; by default 16, 64, 256 and 1024")
     parser.add_argument("--dedicated", type=int, nargs="+", default=[25, 50, 100, 200])
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     momentum = tuple(arguments.momentum) if arguments.momentum else None
-    branch = the_branch(shipped_model(arguments.model), momentum)
-    fine = [] if momentum else arguments.fine
+    run = shipped_model(arguments.model)
+    branch = the_branch(run, momentum)
+    if momentum and arguments.fine:
+        parser.error("a model of several momenta is taken as it is: --momentum goes without --fine")
+    fine = [] if momentum else arguments.fine or [16, 64, 256, 1024]
     rows = []
     for depth in arguments.depths:
         tuned = [(step, trained.at(moire_depth=depth)) for step, trained in conditional(branch, depth, fine)]
@@ -54,7 +57,8 @@ def main() -> None:
                 print(rows[-1], flush=True)
         about = {"command": "benchmarks/conditioning.py", "model": branch.name, "walkers": WALKERS}
         save(arguments.out, about | {"units": "meV per electron", "rows": rows})
-    print_table(rows, branch.config)
+    training = run.config().training  # what came before the last one is not counted
+    print_table(rows, training.steps * training.walkers / run.config().model.sectors)
 
 
 def measured(state: AtContext, reference: AtContext, depth: float) -> dict:
@@ -99,7 +103,8 @@ def dedicated(branch: Branch, depth: float, steps: list[int]) -> Iterator[tuple[
     return snapshots(config, initial_state(config), steps)
 
 
-def print_table(rows: list[dict], config: Config) -> None:
+def print_table(rows: list[dict], spent: float) -> None:
+    """`spent`: steps x walkers of the conditional wavefunction."""
     table = Table("depth", "", "steps", "excess (meV)", "spread (meV)", "1 - overlap", box=None)
     for row in rows:
         excess = f"{row['excess']:+.3f} ± {row['error']:.3f}"
@@ -107,7 +112,6 @@ def print_table(rows: list[dict], config: Config) -> None:
         cells = (str(row["steps"]), excess, f"{row['spread']:.2f}", missing)
         table.add_row(f"{row['depth']:g}", row["way"], *cells)
     Console().print(table)
-    spent = config.training.steps * config.training.walkers
     for depth in dict.fromkeys(row["depth"] for row in rows):
         here = [row for row in rows if row["depth"] == depth]
         target = next(row["excess"] for row in here if row["way"] == "conditional" and row["steps"] == 0)

@@ -27,6 +27,7 @@ from qernel.training.step import StepMetrics
 WINDOW = 20  # steps that an energy is averaged over
 TURNS = 11  # of one step each that are timed, the first left out
 _DECAY = 200  # of the learning rates, as in the preset
+_SAME_BOUND = ("first_norm_bound=0.001", "norm_bound=0.001")  # for all steps
 
 
 class Variant(NamedTuple):
@@ -47,9 +48,6 @@ VARIANTS = {
     "SPRING, rate 0.1": Variant(("learning_rate=0.1",)),
     "SPRING, momentum 0.95": Variant(("momentum=0.95",)),
     "SPRING, momentum 0.99": Variant(("momentum=0.99",)),
-    "SPRING, damping 0.0001": Variant(("damping=0.0001",)),
-    "SPRING, damping 0.01": Variant(("damping=0.01",)),
-    "SPRING, bound 0.001": Variant(("first_norm_bound=0.001", "norm_bound=0.001")),
     "MinSR": Variant(("optimizer.name=minsr",)),
     "KFAC": Variant(("optimizer.name=kfac",)),
     "Adam, rate 0.001": Variant(("optimizer.name=adam", "learning_rate=0.001"), factor=2),
@@ -90,7 +88,7 @@ def training(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[St
     variant = VARIANTS[name]
     steps = variant.factor * arguments.steps
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", f"stages=[{{steps={steps}}}]"]
-    config = load_config("six", [*schedule, f"decay_steps={_DECAY}", *variant.overrides])
+    config = load_config("six", [*schedule, f"decay_steps={_DECAY}", *_SAME_BOUND, *variant.overrides])
     make = loop.make_optimizer
     if variant.make is not None:
         transformation = optax.with_extra_args_support(variant.make())

@@ -35,7 +35,7 @@ MODELS = (
     "eighteen-crystal",
     "fifty-four-over-depth",
 )
-WALKERS = 64
+WALKERS = 64  # at most
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
         here = state.model, state.contexts[0], state.walkers.electrons[0]
         rows.append({"weights": f"{name}, trained"} | compared(run.config(), *here))
     print_table(rows)
-    save(arguments.out, {"command": "benchmarks/rounding.py", "walkers": WALKERS, "rows": rows})
+    save(arguments.out, {"command": "benchmarks/rounding.py", "rows": rows})
 
 
 def at_random(
@@ -89,6 +89,7 @@ def compared(
     unit = float(couplings.energy_unit) / hamiltonian.electrons
     return {
         "electrons": hamiltonian.electrons,
+        "walkers": len(rounded),
         "median": float(np.median(np.abs(rounded / exact - 1))),
         "largest": float(np.abs(rounded - exact).max() / np.abs(exact).max()),
         "mean_meV": unit * float((energies - truth).mean()),

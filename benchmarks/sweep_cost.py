@@ -48,7 +48,7 @@ def main() -> None:
 
 def measure(way: str, seed: int, arguments: argparse.Namespace) -> dict:
     """Excess over the exact energy, its error and the spread by number of steps and by depth."""
-    steps = sorted(getattr(arguments, WAYS[way]))
+    steps = sorted(set(getattr(arguments, WAYS[way])))
     schedule = [f"seed={seed}", f"walkers={arguments.walkers}", "decay_steps=100", "refresh_every=50"]
     base = ["electrons=[4,0]", "cells=6", *schedule]
     if way == "dedicated models":
@@ -66,7 +66,8 @@ def measure(way: str, seed: int, arguments: argparse.Namespace) -> dict:
         states = snapshots(config, initial_state(config), steps)
         measured, training, measuring = zip(*in_turn(states, effort, over), strict=True)
         found.append(measured)
-        seconds.append((training[-1] / (steps[-1] - steps[-2]), measuring[-1] / len(measured[-1][0])))
+        last = steps[-1] - (steps[-2] if len(steps) > 1 else 0)
+        seconds.append((training[-1] / last, measuring[-1] / len(measured[-1][0])))
     energy, error, spread = np.moveaxis(np.concatenate(found, axis=-1), 1, 0)
     excess = energy - np.array([exact_energy("4/6", depth) for depth in DEPTHS])
     of_step, of_depth = np.mean(seconds, axis=0)
@@ -120,7 +121,7 @@ def ratios(row: dict, steps: int, excess: float, dedicated: dict) -> tuple[str, 
     needed, most = steps_to(excess, dedicated), dedicated["steps"][-1]
     more, needed = ">" if needed > most else "", min(needed, most)
     in_all = ""
-    if "seconds_per_depth" in row:
+    if "seconds_per_depth" in row and "seconds_per_step" in dedicated:
         measuring = POINTS * row["seconds_per_depth"]
         alone = POINTS * needed * dedicated["seconds_per_step"] + measuring
         in_all = f"{more}{alone / (steps * row['seconds_per_step'] + measuring):.1f} x"

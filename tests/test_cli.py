@@ -17,6 +17,7 @@ import xarray
 from safetensors.numpy import save_file
 
 from qernel.cli import main
+from qernel.cli.application import app
 from qernel.cli.introduction import introduce
 from qernel.config import load_config
 from qernel.measurement import Effort
@@ -105,6 +106,12 @@ def test_mistake_is_one_line_and_writes_nothing(mistake, capsys, tmp_path, monke
 )
 def test_sweep_that_cannot_be(options, fragment, capsys, trained_run):
     assert fragment in fails(capsys, trained_run.path, "sweep", trained_run.path, *options)
+
+
+@pytest.mark.parametrize("error", ["0.01meV", "0.01 meV", "1e-2"])
+def test_an_error_is_asked_for_with_or_without_its_unit(error):
+    _, given, _ = app.parse_args(["sweep", "six-K", "--target-error", error])
+    assert given.arguments["sampling"].target_error == 0.01
 
 
 def test_resuming_with_another_architecture(capsys, trained_run, tiny_file):

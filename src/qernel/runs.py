@@ -138,7 +138,7 @@ class Run:
         self._make_directory()
         with open(self.path / _LOCK, "w") as file:
             try:
-                if fcntl is not None:  # as it is on Windows
+                if fcntl is not None:  # None on Windows
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another command is training {self.path}: wait for it or stop it") from None

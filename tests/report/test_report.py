@@ -522,8 +522,9 @@ def test_models_over_two_parameters_give_a_diagram(tmp_path):
     rows = read_csv(written.parent / "models-2-diagram-map.csv")
     assert [float(row["moire_depth"]) for row in rows] == 2 * depths
     assert [float(row["dielectric_constant"]) for row in rows] == [5.0] * 9 + [8.0] * 9
-    assert [row["model"] for row in rows] == 2 * (["liquid"] * 4 + [rows[4]["model"]] + ["crystal"] * 4)
-    assert [float(row["coulomb"]) for row in rows[:4] + rows[5:9]] == [-55.0] * 4 + [-57.0] * 4
+    lowest = [row["model"] for row in rows]
+    assert [lowest[:4], lowest[5:9]] == [lowest[9:13], lowest[14:]] == [["liquid"] * 4, ["crystal"] * 4]
+    assert [float(row["coulomb_meV"]) for row in rows[:4] + rows[5:9]] == [-55.0] * 4 + [-57.0] * 4
 
 
 @pytest.mark.usefixtures("no_model")

@@ -110,6 +110,14 @@ def test_command_draws_it(tmp_path, capsys, jump):
         rows = list(csv.reader(file))
     np.testing.assert_allclose([float(row[1]) for row in rows[1:]], LINE, atol=0.01)
     assert (rows[1][4] == "") == (jump == 0.0)
+    with open(tmp_path / "out/diagram-001-map.csv") as file:
+        rows = list(csv.DictReader(file))
+    sweeps = [
+        sweep["energy"].transpose("dielectric_constant", ...) for sweep in make_sweeps(jump=jump).values()
+    ]
+    lowest = np.minimum(*(each.values for each in sweeps)).ravel()
+    np.testing.assert_array_equal([float(row["energy"]) for row in rows], lowest)
+    assert [float(row["dielectric_constant"]) for row in rows] == np.repeat(EPS, len(rows) // 3).tolist()
     for suffix in ("png", "pdf"):
         assert (tmp_path / f"out/diagram-001.{suffix}").stat().st_size > 5000
 

@@ -93,7 +93,8 @@ def diagram(
         Runs, of which the newest sweep over two parameters counts, or such sweeps' files. Of several models
         of one system the lowest counts at each context.
     out
-        Where the numbers and the figure are written, as diagram-NNN.json, .png, .pdf and .csv.
+        Where the numbers and the figure are written, as diagram-NNN.json, .png, .pdf and .csv, and all
+        contexts as diagram-NNN-map.csv.
     """
     from qernel.findings import diagram_table
     from qernel.report.diagram_section import write_diagram

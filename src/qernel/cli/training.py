@@ -161,9 +161,9 @@ def transfer(
     ladder = _ladder([text for text in sizes if "=" not in text], electrons, cells)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     start = run
-    for electrons, cells in ladder:
-        new = Run(out / f"{run.name}-{electrons}-{cells}")
-        config = enlarged(find_run(start).config(), str(start), electrons, cells, steps, overrides)
+    for size in ladder:
+        new = Run(out / f"{run.name}-{size[0]}-{size[1]}")
+        config = enlarged(find_run(start).config(), str(start), *size, steps, overrides)
         left = None if deadline is None else (deadline - time.monotonic()) / 60
         if not _train(config, new, left, processes):
             return

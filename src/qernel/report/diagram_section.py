@@ -8,20 +8,21 @@ from qernel.numbering import new_file
 from qernel.report import figures
 from qernel.report.publish import Data, Folder, publish_data, publish_figure
 from qernel.report.style import figure_style, save_figure, spoken
+from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
 
 
 def diagram_figure(found: Diagram, name: str, folder: Folder) -> str:
     """HTML of the figure; its files go to `folder` under `name`, what the map shows as NAME-map.csv."""
     mapped = "S(K)" if "bragg_sqrt3" in found.data else "Interaction energy per electron"
-    publish_data(folder, f"{name}-map", _map(found))
+    every_context = publish_data(folder, f"{name}-map", _map(found))
     return publish_figure(
         folder,
         name,
         "Phase diagram",
         f"(a) {mapped} of the lowest model, and the transition along {spoken(found.along)} at each"
         f" {spoken(found.across)}, with 68% intervals. (b) Jump of the interaction energy there, with one"
-        f" standard error. {setting(found.data)}.",
+        f" standard error. {setting(found.data)}. What was measured at every context: {every_context}.",
         figures.diagram(found),
         _rows(found),
     )
@@ -46,14 +47,7 @@ def _map(found: Diagram) -> Data:
     data = found.data.transpose(found.across, found.along, ...)
     single = [str(name) for name in data if data[name].dims == data["energy"].dims]
     names = [each for name in single if f"{name}_error" in data for each in (name, f"{name}_error")]
-    names += ["model"] if "model" in data.coords else []
-    values = [data[name].values for name in names]
-    rows = [
-        [across, along, *(each[row, column] for each in values)]
-        for row, across in enumerate(data[found.across].values)
-        for column, along in enumerate(data[found.along].values)
-    ]
-    return Data([found.across, found.along, *names], rows)
+    return columns(data, [*names, "model"])
 
 
 def _rows(found: Diagram) -> Data:
