@@ -56,20 +56,19 @@ def models(name: str | None = None, /) -> None:
         console.print(card.read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    for column in ("e/cells", "eps", "contexts", "sector", "steps"):
-        table.add_column(column)
+    for column in ("model", "e/cells", "eps", "contexts", "sector", "steps"):
+        table.add_column(column, no_wrap=column != "contexts")
     for each in shipped_models():
         run = shipped_model(each)
         config, system = run.config(), run.config().system
-        ranges = ", ".join(f"{key} {low:g}-{high:g}" for key, (low, high) in config.trained.items())
+        ranges = "\n".join(f"{key} {low:g}-{high:g}" for key, (low, high) in config.trained.items())
         eps = "" if "dielectric_constant" in config.contexts else f"{system.dielectric_constant:g}"
         table.add_row(
             each,
             f"{sum(system.electrons)}/{system.lattice().cells}",
             eps,
             ranges,
-            str(config.model.sector),
+            "\n".join(map(str, config.model.momenta)) or str(config.model.sector),
             str(run.step()),
         )
     console.print(table)
