@@ -21,6 +21,13 @@ def test_fine_tuning_stays_at_the_context_of_the_same_network(tiny):
     assert new.optimizer.first_norm_bound == new.optimizer.norm_bound
 
 
+@pytest.mark.parametrize("optimizer", ["spring", "adam"])
+def test_fine_tuning_never_raises_the_rate(tiny, optimizer):
+    slow = tiny(f"optimizer.name={optimizer}", "learning_rate=0.001")
+    new = finetuned(slow, "runs/tiny", {"moire_depth": (1.1, 1.1)}, 40)
+    assert new.optimizer.learning_rate == 0.001
+
+
 def test_fine_tuning_in_a_part_of_the_range_keeps_several_contexts(tiny):
     new = finetuned(tiny(), "runs/tiny", {"moire_depth": (0.9, 1.1)}, 40)
     assert [stage.contexts for stage in new.training.stages] == [2]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from qernel.config import Config, UserError, overridden
 
 #: A fine-tuned wavefunction is close already: small steps from the first one on, or it gets worse first.
-_FINE = {"learning_rate": 0.02, "decay_steps": 100.0}
+_LARGEST_FINE_RATE, _FINE_DECAY = 0.02, 100.0
 #: Least bound on the first step of a system of another size, which has longer to go than a fine-tuned one.
 _FIRST_BOUND = 1e-3
 
@@ -29,7 +29,11 @@ def finetuned(
         "within": within,
         "stages": [{"steps": steps, "contexts": contexts}],
     }
-    tree["optimizer"] |= _FINE | {"first_norm_bound": config.optimizer.norm_bound}
+    tree["optimizer"] |= {
+        "learning_rate": min(config.optimizer.learning_rate, _LARGEST_FINE_RATE),
+        "decay_steps": _FINE_DECAY,
+        "first_norm_bound": config.optimizer.norm_bound,
+    }
     tree |= {"description": f"{config.description}; fine-tuned", "cost": ""}
     return overridden(tree, overrides)
 
