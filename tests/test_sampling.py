@@ -1,5 +1,6 @@
 """The sampler against densities whose moments are known, and its walkers' start."""
 
+import dataclasses
 import itertools
 import math
 from typing import ClassVar
@@ -135,6 +136,24 @@ def test_exchange_loses_no_walker_and_pairs_neighbours(exchanged):
     for a, b in itertools.combinations(range(4), 2):
         swapped = np.any(np.all(after[a] == before[b], axis=(1, 2)))
         assert not swapped or (a, b) in neighbours or (b, a) in neighbours
+
+
+@pytest.mark.parametrize(("sectors", "crosses"), [([0, 0, 0, 0], True), ([0, 0, 1, 1], False)])
+def test_walkers_of_different_sectors_do_not_change_places(tiny, sectors, crosses):
+    depths, walkers = jnp.array([[1.0], [1.1], [1.0], [1.1]]), 64
+    couplings = couplings_of(make_hamiltonian(tiny("cells=4")), depths, jnp.float64)
+    couplings = dataclasses.replace(couplings, sector=jnp.asarray(sectors, jnp.float64))
+    drawn = np.stack([exact_samples(0.2, walkers, np.random.default_rng(seed)) for seed in range(4)])
+    model, before = ByDepth(float(couplings.moire[0])), Walkers(jnp.asarray(drawn), jnp.full(4, 0.3))
+    log_abs = jax.vmap(jax.vmap(lambda r, c: model(r, c).log_abs, (0, None)))
+    present, mesh, met = log_abs(before.electrons, couplings), walker_mesh(walkers), set()
+    for seed in range(6):
+        key = jax.random.key(seed)
+        after = exchange(model, before, present, couplings, jnp.arange(4), key, mesh, 1000)
+        for a, b in itertools.combinations(range(4), 2):
+            if np.any(np.all(np.asarray(after.electrons[a]) == drawn[b], axis=(1, 2))):
+                met.add((a, b))
+    assert met == {(0, 1), (2, 3)} | ({(1, 2)} if crosses else set())
 
 
 def test_moves_tell_log_psi_where_walkers_end(couplings):

@@ -151,13 +151,16 @@ def exchange(
     Walkers R at a and R' at b change places with probability min(1, |psi_a(R') psi_b(R)|^2 / |psi_a(R)
     psi_b(R')|^2), which leaves the distribution at either as it is (Swendsen and Wang,
     doi:10.1103/PhysRevLett.57.2607). Pairs are the first and second, third and fourth, ... or, as often, the
-    second and third, .... `present` is log|psi| of each walker where it is.
+    second and third, ..., but for neighbours of different momentum sectors: these states are orthogonal.
+    `present` is log|psi| of each walker where it is.
     """
     count, places = len(order), jnp.arange(len(order))
+    sectors = jnp.broadcast_to(couplings.sector, order.shape)[order]
     side, draws = jax.random.split(key)
     odd = jax.random.bernoulli(side).astype(places.dtype)
     mates = jnp.where((places - odd) % 2 == 0, places + 1, places - 1)
     mates = jnp.where((mates < 0) | (mates >= count), places, mates)
+    mates = jnp.where(sectors[mates] == sectors, mates, places)
     partner = jnp.zeros_like(order).at[order].set(order[mates])
     offered = walkers.electrons[partner]
 
