@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 import qernel
+from qernel.runs import write_atomically
 
 
 def environment() -> dict[str, str]:
@@ -34,7 +35,7 @@ def environment() -> dict[str, str]:
 def save(path: Path | None, result: dict) -> None:
     """Write the result beside its environment, if a path was given."""
     if path is not None:
-        path.write_text(json.dumps({"environment": environment(), **result}, indent=1) + "\n")
+        write_atomically(path, json.dumps({"environment": environment(), **result}, indent=1) + "\n")
 
 
 def measured_rows(
