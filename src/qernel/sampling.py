@@ -155,7 +155,7 @@ def exchange(
     `present` is log|psi| of each walker where it is.
     """
     count, places = len(order), jnp.arange(len(order))
-    sectors = jnp.broadcast_to(couplings.sector, order.shape)[order]
+    sectors = couplings.sector[order]
     side, draws = jax.random.split(key)
     odd = jax.random.bernoulli(side).astype(places.dtype)
     mates = jnp.where((places - odd) % 2 == 0, places + 1, places - 1)
