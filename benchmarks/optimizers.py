@@ -56,10 +56,13 @@ VARIANTS = {
     "Adam, rate 0.001": Variant(("optimizer.name=adam", "learning_rate=0.001"), factor=2),
     "Adam, rate 0.003": Variant(("optimizer.name=adam", "learning_rate=0.003"), factor=2),
     "Muon, rate 0.003": Variant(
-        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.003)), factor=2
+        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.003)), factor=4
     ),
     "Muon, rate 0.01": Variant(
-        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.01)), factor=2
+        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.01)), factor=4
+    ),
+    "Muon, rate 0.02": Variant(
+        ("optimizer.name=adam",), lambda: optax.contrib.muon(_decaying(0.02)), factor=4
     ),
 }
 

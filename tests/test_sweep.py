@@ -15,6 +15,7 @@ from qernel.report.sweep_words import origin, setting
 from qernel.sweep import _to_precision, context_grid, sweep
 from qernel.sweep_files import write_sweep
 from qernel.training.loop import initial_state
+from qernel.transition.evidence import may_show_transition
 
 TWO = ("contexts.moire_depth=[0.5,2.0]", "contexts.twist_1=[-0.5,0.5]")
 
@@ -70,6 +71,16 @@ def test_dimensions_and_coordinates(data):
     np.testing.assert_array_equal(data["moire_depth"], [0.6, 1.8])
     np.testing.assert_array_equal(data["twist_1"], [0.1, 0.2, 0.3])
     assert data["density"].shape == (2, 3, 48, 48)
+
+
+def test_a_parameter_of_one_value_is_the_systems_beside_another_that_varies(tiny):
+    """Such a sweep is over one parameter, and may show a transition along it."""
+    config, effort = tiny(*TWO), Effort(walkers=4, equilibration=0, samples=2, start="up")
+    over = {"moire_depth": np.linspace(0.6, 1.8, 7).tolist(), "twist_1": [0.1]}
+    data = sweep(config, initial_state(config), over, effort)
+    assert data["energy"].dims == ("moire_depth",)
+    assert data.attrs["system_twist_1"] == 0.1
+    assert may_show_transition(data)
 
 
 def test_values_belong_to_their_coordinates(data):

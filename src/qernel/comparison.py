@@ -9,9 +9,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray
+from scipy.stats import norm
 
 from qernel.config import UserError
 from qernel.crossing import Crossing, crossings
+from qernel.dataset import supercell_swept
+from qernel.reference.stars import stars
+from qernel.transition.decision import Interval
+from qernel.units import TWISTS
 
 _SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
 
@@ -43,11 +48,13 @@ def compare(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
 def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """All that was measured of the lowest model at every context; the coordinate `model` says which it is.
 
-    Without what models do not have in common, such as the weights of experts where their numbers differ.
-    Raises UserError where sweeps are not at the same contexts.
+    `lead` is how far its energy is below the next model's. Without what models do not have in common, such as
+    the weights of experts where their numbers differ. Raises UserError where sweeps are not at the same
+    contexts.
     """
     try:
-        index = _lowest(compare(sweeps)["energy"])
+        compared = compare(sweeps)
+        index = _lowest(compared["energy"])
         first, *others = sweeps.values()
         common = [n for n in first if all(n in each and each[n].sizes == first[n].sizes for each in others)]
         stacked = xarray.concat(
@@ -58,7 +65,47 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
             f"the sweeps of {', '.join(sweeps)} are not at the same contexts: `qernel compare` makes such,"
             " and of one run `qernel sweep`"
         ) from None
-    return stacked.assign_coords(model=list(sweeps)).isel(model=index)
+    stacked = stacked.assign_coords(model=list(sweeps))
+    return stacked.isel(model=index).assign(_lead(compared, stacked, index))
+
+
+def _lead(compared: xarray.Dataset, stacked: xarray.Dataset, index: xarray.DataArray) -> xarray.Dataset:
+    """How far the lowest model is below the next one that is no approximation of the same state, if any."""
+    others = compared["model"] != compared["lowest"]
+    if "sector_weight" in stacked:
+        weight = _star_weights(stacked)
+        lowest = weight.isel(model=index)
+        others = others & (weight.where(weight < lowest, lowest).sum("star") <= _SHARED)
+    behind = (compared["energy"] - compared["lowest_energy"]).where(others)
+    error = (compared["energy_error"] ** 2 + compared["lowest_energy_error"] ** 2) ** 0.5
+    leads = xarray.Dataset({"lead": behind, "lead_error": error})
+    lead = leads.isel(model=_lowest(behind)).drop_vars("model")
+    meaning = "energy per electron by which the next state is above the lowest"
+    lead["lead"].attrs = {"units": "meV", "long_name": meaning}
+    lead["lead_error"].attrs = {"units": "meV", "long_name": f"standard error of the {meaning}"}
+    return lead
+
+
+def while_undecided(interval: Interval, share: float, data: xarray.Dataset) -> Interval:
+    """An interval of confidence `share` that holds a change of the lowest model, with what may hold it too.
+
+    Where the two lowest energies of an envelope over one parameter differ by no more than this confidence
+    tells apart, the change may be on either side of the context: the gap there belongs to the interval.
+    """
+    (parameter,) = (str(dim) for dim in data["energy"].dims)
+    x, models = data[parameter].values.astype(float), data["model"].values
+    undecided = data["lead"].values < norm.ppf((1 + share) / 2) * data["lead_error"].values
+    low, high = interval
+    for i in np.flatnonzero(models[1:] != models[:-1]).tolist():
+        if not (low <= x[i + 1] and x[i] <= high):
+            continue
+        first, last = i, i + 1
+        while first > 0 and undecided[first]:
+            first -= 1
+        while last < len(x) - 1 and undecided[last]:
+            last += 1
+        low, high = min(low, float(x[first])), max(high, float(x[last]))
+    return low, high
 
 
 def _lowest(energy: xarray.DataArray) -> xarray.DataArray:
@@ -88,12 +135,30 @@ def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, lis
 def share_momenta(one: xarray.Dataset, other: xarray.Dataset) -> bool:
     """Whether two measurements at one context have most of their weight in the same momenta, if known.
 
-    Such models may be two approximations of one state.
+    Such models may be two approximations of one state, and so may those of momenta that a symmetry turns into
+    each other.
     """
     if "sector_weight" not in one or "sector_weight" not in other:
         return False
-    shared = np.minimum(one["sector_weight"].values, other["sector_weight"].values).sum()
+    shared = np.minimum(_star_weights(one).values, _star_weights(other).values).sum()
     return bool(shared > _SHARED)
+
+
+def _star_weights(sweep: xarray.Dataset) -> xarray.DataArray:
+    """Weight of psi in each star of momenta; in each momentum where a twist makes their spectra differ."""
+    weight = sweep["sector_weight"].drop_vars(["sector_1", "sector_2"])
+    if any(np.any(_value(sweep, name) != 0) for name in TWISTS):
+        return weight.rename({"sector": "star"})
+    supercell = supercell_swept(sweep)
+    star = {supercell.momentum_class(k): n for n, each in enumerate(stars(supercell)) for k in each}
+    labels = np.stack([sweep["sector_1"].values, sweep["sector_2"].values], axis=1)
+    number = [star[supercell.momentum_class(label)] for label in labels]
+    return weight.groupby(xarray.DataArray(number, dims="sector", name="star")).sum()
+
+
+def _value(sweep: xarray.Dataset, parameter: str) -> np.ndarray:
+    """Of a parameter at every context, or at all of them."""
+    return np.asarray(sweep.coords.get(parameter, sweep.attrs.get(f"system_{parameter}", 0.0)), float)
 
 
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """A sweep's results as an xarray dataset, with units, long names and where it came from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import qernel
 from qernel.config import Config
 from qernel.estimators.observable import Coordinate, Result
 from qernel.hamiltonian.hamiltonian import make_hamiltonian
+from qernel.lattice import Supercell, supercell_of
 from qernel.measurement import Effort
 from qernel.units import CONTEXT_PARAMETERS
 
@@ -29,11 +31,14 @@ def sweep_dataset(
 ) -> xarray.Dataset:
     """One row of results per context of `grid` (context, parameter), the last swept parameter fastest.
 
-    A result NAME with an error gives the variables NAME and NAME_error.
+    A result NAME with an error gives the variables NAME and NAME_error. A parameter with one value has no
+    dimension beside others with several: its value is the system's.
     """
     names = list(config.contexts)
-    swept = [name for name in names if name in over] or names[:1]
-    values = {name: np.unique(grid[:, names.index(name)]) for name in swept}
+    values = {name: np.unique(grid[:, names.index(name)]) for name in names}
+    swept = [name for name in names if name in over and len(values[name]) > 1]
+    swept = swept or [name for name in names if name in over][:1] or names[:1]
+    values = {name: values[name] for name in swept}
     shape = tuple(len(each) for each in values.values())
     data = xarray.Dataset(coords=values)
     for name in swept:
@@ -60,6 +65,14 @@ def sweep_dataset(
 def component_names(data: xarray.Dataset) -> list[str]:
     """Names of the energy's components, kinetic first."""
     return data.attrs["energy_components"].split(", ")
+
+
+def supercell_swept(data: xarray.Dataset) -> Supercell:
+    """The supercell of a sweep, however its configuration wrote it."""
+    given = [int(entry) for entry in re.findall(r"-?\d+", str(data.attrs.get("system_supercell", "")))]
+    if given:
+        return Supercell(((given[0], given[1]), (given[2], given[3])))
+    return supercell_of(int(data.attrs["moire_cells"]))
 
 
 def load_dataset(path: Path) -> xarray.Dataset | None:

@@ -21,18 +21,19 @@ def refined(
     """Yields sweeps of `measure(contexts, round)`, with more contexts after each round where a transition is.
 
     Of several models the lowest at each context shows it, and where their energies cross. Without one nothing
-    is added. Raises UserError unless `over` is one parameter with enough contexts to tell.
+    is added. Raises UserError unless `over` has several values of one parameter alone, enough to tell.
     """
-    if len(over) != 1 or len(*over.values()) < LEAST_POINTS:
+    varying = [name for name, values in over.items() if len(values) > 1]
+    if len(varying) != 1 or len(over[varying[0]]) < LEAST_POINTS:
         raise UserError(f"refinement needs one parameter and {LEAST_POINTS} contexts of it or more")
-    (parameter,) = over
+    (parameter,) = varying
     sweeps = measure(over, 0)
     yield sweeps
     for number in range(1, rounds + 1):
         added = contexts_to_add(sweeps)
         if not added:
             break
-        finer = measure({parameter: added}, number)
+        finer = measure({**over, parameter: added}, number)
         sweeps = {name: merged(sweeps[name], finer[name]) for name in sweeps}
         yield sweeps
 

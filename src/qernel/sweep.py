@@ -98,7 +98,7 @@ def sweep(
     for contexts or an effort that cannot be.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
-    measurement = _compiled(config, hamiltonian, effort, list(over))
+    measurement = _compiled(config, hamiltonian, effort, over)
     asked, stopped = len(grid), []
 
     def watched(share: float) -> None:
@@ -132,7 +132,7 @@ def samples(
     Warns of walkers that still drift. Raises UserError for an effort that cannot be.
     """
     hamiltonian = make_hamiltonian(config)
-    measurement = _compiled(config, hamiltonian, effort, [])
+    measurement = _compiled(config, hamiltonian, effort, {})
     contexts, key = context[None], jax.random.fold_in(jax.random.key(effort.seed), 0)
     start = _start(hamiltonian, state, contexts, effort, [], jax.random.fold_in(key, _START))
 
@@ -249,10 +249,12 @@ def _lacking(found: Measured, effort: Effort, samples: int) -> int:
     return min(math.ceil(1.1 * excess * samples), _MOST * effort.samples)
 
 
-def _compiled(config: Config, hamiltonian: Hamiltonian, effort: Effort, swept: Sequence[str]) -> Measurement:
+def _compiled(
+    config: Config, hamiltonian: Hamiltonian, effort: Effort, over: Mapping[str, Sequence[float]]
+) -> Measurement:
     """What measures with this effort; raises UserError for one that cannot be, in any part."""
     check_effort(effort)
-    _check_start(effort.start, hamiltonian, swept)
+    _check_start(effort.start, hamiltonian, over)
     training = config.training
     same = effort._replace(seed=0, start="nearest", target_error=None)  # which change no code
     return _measurement(hamiltonian, same, training.precision, training.microbatch)
@@ -264,10 +266,10 @@ def _measurement(hamiltonian: Hamiltonian, effort: Effort, precision: str, micro
     return Measurement(hamiltonian, effort, jnp.dtype(precision), microbatch)
 
 
-def _check_start(start: str, hamiltonian: Hamiltonian, swept: Sequence[str]) -> None:
+def _check_start(start: str, hamiltonian: Hamiltonian, over: Mapping[str, Sequence[float]]) -> None:
     if start not in STARTS:
         raise UserError(f"walkers cannot start from '{start}'{suggestion(start, STARTS)}")
-    if start in ("up", "down") and len(swept) != 1:
+    if start in ("up", "down") and (not over or sum(len(values) > 1 for values in over.values()) > 1):
         raise UserError(f"start '{start}' needs a sweep over one parameter")
     if start == "crystal" and not hamiltonian.supercell.fits_crystal(hamiltonian.electrons):
         raise UserError(

@@ -1,7 +1,6 @@
 """Sweeps as files: written over nothing, found again by what they can show, told apart by their system."""
 
 import os
-import re
 import warnings
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import xarray
 
 from qernel.branches import branch_names
 from qernel.config import Momentum, SystemConfig, UserError
-from qernel.dataset import load_dataset
-from qernel.lattice import Supercell, supercell_of
+from qernel.dataset import load_dataset, supercell_swept
 from qernel.numbering import new_file
 from qernel.runs import Run
 from qernel.transition.evidence import LEAST_POINTS, may_show_transition
@@ -98,11 +96,8 @@ def _wanted(parameters: int) -> str:
 
 def system_of(data: xarray.Dataset) -> str:
     """The system that was swept with all its parameters, however its supercell was written."""
-    given = [int(entry) for entry in re.findall(r"-?\d+", str(data.attrs.get("system_supercell", "")))]
-    matrix = ((given[0], given[1]), (given[2], given[3])) if given else None
-    cell = Supercell(matrix) if matrix else supercell_of(int(data.attrs["moire_cells"]))
     electrons, swept = data.attrs["system_electrons"], data["energy"].dims
-    return f"{electrons} electrons in {cell.matrix}, {_parameters(data)}, over {swept}"
+    return f"{electrons} electrons in {supercell_swept(data).matrix}, {_parameters(data)}, over {swept}"
 
 
 def system_but_size(data: xarray.Dataset) -> str:

@@ -7,12 +7,13 @@ import pytest
 import xarray
 
 from qernel.cli import main
-from qernel.comparison import lowest_of
+from qernel.comparison import lowest_of, while_undecided
 from qernel.config import load_config
 from qernel.crossing import Crossing
 from qernel.dataset import sweep_dataset
 from qernel.findings import conclusion
 from qernel.measurement import Effort
+from qernel.numbers import with_error
 from qernel.report import figures
 from qernel.report.publish import Folder
 from qernel.report.style import figure_style
@@ -121,10 +122,12 @@ def test_signs_that_the_interaction_energy_does_not_share_are_named():
     assert conclusion(evidence).endswith(ends)
 
 
-def liquid_and_crystal():
+def liquid_and_crystal(slope=2.0, seeds=(0, 1)):
     """Two smooth sweeps of other momenta that cross at 1.12, with other interaction energies."""
-    sweeps = {"liquid": make_sweep(None, shift=0.0), "crystal": make_sweep(None, shift=0.0, seed=1)}
-    sweeps["crystal"]["energy"] = sweeps["crystal"]["energy"] + 2 * (1.12 - DEPTH)
+    sweeps = {
+        name: make_sweep(None, seed=seed) for name, seed in zip(("liquid", "crystal"), seeds, strict=True)
+    }
+    sweeps["crystal"]["energy"] = sweeps["crystal"]["energy"] + slope * (1.12 - DEPTH)
     sweeps["crystal"]["coulomb"] = sweeps["crystal"]["coulomb"] - 1.0
     sweeps["crystal"]["sector_weight"] = 1 - sweeps["crystal"]["sector_weight"]
     return sweeps
@@ -174,6 +177,65 @@ def test_the_envelope_of_two_models_holds_all_that_was_measured_of_the_lowest():
     for axes in figures.transition(lowest, evidence).axes:
         dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
         assert [line.get_xdata()[0] for line in dashed] == [evidence.crossings[0].value]
+
+
+def test_intervals_do_not_take_for_granted_which_model_is_the_lowest():
+    """Where the difference of the energies is noise, the gap in which the lower one changes is chance."""
+    held, bare, wider = {0.68: 0, 0.95: 0}, 0, 0
+    for seed in range(100):
+        sweeps = liquid_and_crystal(0.3, seeds=(2 * seed, 2 * seed + 1))
+        lowest, _ = lowest_of(sweeps)
+        gap = max(changes(lowest))
+        bare += gap[0] <= 1.12 <= gap[1]
+        within = {share: while_undecided(gap, share, lowest) for share in held}
+        for share, (low, high) in within.items():
+            held[share] += low <= 1.12 <= high
+        assert within[0.95][0] <= within[0.68][0] <= gap[0]
+        assert gap[1] <= within[0.68][1] <= within[0.95][1]
+        wider += np.ptp(within[0.95])
+    assert bare < 60
+    assert held[0.68] >= 68
+    assert held[0.95] >= 95
+    assert wider < 100 * 0.3  # and no more than it takes: the difference is three errors 0.14 away
+
+
+def test_the_intervals_of_a_break_are_those_of_the_change():
+    lowest, crossed = lowest_of(liquid_and_crystal(0.3))
+    ((low, high),) = changes(lowest)
+    evidence = weigh(lowest, crossed)
+    for found in (each for each in evidence.breaks.values() if each.found):
+        for share, within in ((0.68, found.within_68), (0.95, found.within_95)):
+            assert within == while_undecided((low, high), share, lowest)
+    assert np.ptp(evidence.breaks["coulomb"].within_95) > 3 * (high - low)
+    said = conclusion(evidence)
+    assert f"crossing energies at {with_error(*crossed[0][2:])}" in said
+
+
+def changes(lowest):
+    at = np.flatnonzero(lowest["model"].values[1:] != lowest["model"].values[:-1])
+    return [(DEPTH[i], DEPTH[i + 1]) for i in at]
+
+
+def test_a_model_of_the_same_state_leaves_no_doubt_about_the_transition():
+    sweeps = liquid_and_crystal()
+    sweeps["liquid2"] = sweeps["liquid"].assign(energy=sweeps["liquid"]["energy"] + 1e-3)
+    two, three = (
+        lowest_of({name: sweeps[name] for name in names})[0] for names in (["liquid", "crystal"], sweeps)
+    )
+    np.testing.assert_allclose(three["lead"], two["lead"])
+    assert np.all(three["lead"] > 0)
+
+
+@pytest.mark.parametrize(("twist", "one_state"), [(0.0, True), (0.25, False)])
+def test_momenta_that_a_symmetry_relates_are_one_state_unless_twisted(twist, one_state):
+    sweeps = liquid_and_crystal()
+    for name, weight in (("liquid", [1.0, 0.0]), ("crystal", [0.0, 1.0])):
+        there = sweeps[name].assign_coords(sector_1=("sector", [-1, 1]), sector_2=("sector", [0, 0]))
+        there["sector_weight"][:] = weight
+        sweeps[name] = there.assign_attrs(system_twist_1=twist)
+    lowest, crossed = lowest_of(sweeps)
+    assert (len(crossed) == 0) == one_state
+    assert np.isnan(lowest["lead"]).all() == one_state
 
 
 def test_sizes_are_extrapolated_as_a_weighted_straight_line_in_1_over_n():

@@ -49,6 +49,18 @@ def test_contexts_close_in_on_the_crossing_of_two_models():
         assert around[0] < CROSSING < around[1] < around[0] + 0.1 / 4**2 + 0.01
 
 
+def test_a_parameter_of_one_value_stays_in_every_round():
+    asked = []
+
+    def measure(over, number):
+        asked.append(over)
+        return two_models({"moire_depth": over["moire_depth"]}, number)
+
+    list(refined(measure, {"dielectric_constant": [5.0], **OVER}, 1))
+    assert [over["dielectric_constant"] for over in asked] == [[5.0], [5.0]]
+    assert len(asked[1]["moire_depth"]) == 3
+
+
 def test_contexts_are_added_where_one_model_jumps():
     added = contexts_to_add({"model": make_sweep(OVER["moire_depth"], None, 0)})
     np.testing.assert_allclose(added, [1.125, 1.15, 1.175])
@@ -89,7 +101,7 @@ def test_merged_sweeps_are_in_order_and_keep_what_was_measured_first():
     assert together["sector_1"].dims == ("sector",)
 
 
-@pytest.mark.parametrize("over", [{"moire_depth": [1.0, 1.1]}, OVER | {"twist_1": [0.0]}])
+@pytest.mark.parametrize("over", [{"moire_depth": [1.0, 1.1]}, OVER | {"twist_1": [0.0, 0.1]}])
 def test_one_parameter_and_enough_contexts_are_needed(over):
     with pytest.raises(UserError, match="one parameter and 7 contexts"):
         next(refined(two_models, over, 1))

@@ -116,7 +116,7 @@ def compare_command(
     for name, each in sweeps.items():
         console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
         note_flags(each, name)
-    if len(values) == 1:
+    if data["energy"].ndim == 2:
         _print_crossings(data)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -128,7 +128,7 @@ def hysteresis(
     run: Path,
     /,
     *,
-    over: str,
+    over: list[str],
     sampling: Sampling = Sampling(),
     out: Path = Path("runs/hysteresis"),
 ) -> None:
@@ -141,7 +141,7 @@ def hysteresis(
     run
         A run's directory, or the name of a shipped model.
     over
-        name=start:stop:count or name=value,value,...
+        name=start:stop:count or name=value,value,...; name=value for another parameter.
     out
         Where the comparison and its figure are written, as hysteresis-NNN.nc, .png, .pdf and .csv.
     """
@@ -149,7 +149,7 @@ def hysteresis(
     from qernel.report.hysteresis_section import write_hysteresis
 
     check_writable(out)
-    values = parse_ranges([over])
+    values = parse_ranges(over)
     effort = sampling.effort()
     this = open_run(run)
     note_outside(this.config(), values)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
-from qernel.comparison import share_momenta
+from qernel.comparison import share_momenta, while_undecided
 from qernel.crossing import Crossing
 from qernel.dataset import TITLE
 from qernel.least_squares import fit
@@ -141,7 +141,7 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
     for variable in (name.format(parameter) for name in BREAKING):
         here, values, errors = _measured(data, variable)
         if len(here) >= LEAST_POINTS:
-            breaks[variable] = locate(here, values, errors, seed=seed)
+            breaks[variable] = _widened(locate(here, values, errors, seed=seed), data)
     susceptibility, peak = f"susceptibility_{parameter}", None
     # Between models of different sectors nothing was measured of how one turns into the other.
     if "model" not in data.coords:
@@ -160,6 +160,17 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
         switches,
         turns,
     )
+
+
+def _widened(found: Break, data: xarray.Dataset) -> Break:
+    """With intervals that do not take for granted which of several models is the lowest."""
+    if "model" not in data.coords:
+        return found
+    within = (
+        while_undecided(each, share, data)
+        for each, share in ((found.within_68, 0.68), (found.within_95, 0.95))
+    )
+    return found._replace(**dict(zip(("within_68", "within_95"), within, strict=True)))
 
 
 class Extrapolation(NamedTuple):
