@@ -15,7 +15,6 @@ from qernel.config import UserError
 from qernel.crossing import Crossing, crossings
 from qernel.dataset import supercell_swept
 from qernel.reference.stars import stars
-from qernel.transition.decision import Interval
 from qernel.units import TWISTS
 
 _SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
@@ -86,7 +85,7 @@ def _lead(compared: xarray.Dataset, stacked: xarray.Dataset, index: xarray.DataA
     return lead
 
 
-def while_undecided(interval: Interval, share: float, data: xarray.Dataset) -> Interval:
+def while_undecided(interval: tuple[float, float], share: float, data: xarray.Dataset) -> tuple[float, float]:
     """An interval of confidence `share` that holds a change of the lowest model, with what may hold it too.
 
     Where the two lowest energies of an envelope over one parameter differ by no more than this confidence
