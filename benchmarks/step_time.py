@@ -1,10 +1,11 @@
 """What does a training step spend its time on, in forward passes of the same network over the same walkers?
 
 Times the parts of a step apart, on all devices: the moves, the local energies, the scores, and what the
-optimizer does with them. The floor is one pass for each move, 2 N + 2 for the Laplacian, and three for the
-scores (forward, and backward at twice its cost). The last column is the rate of the floor's operations,
-counted in the uncompiled forward pass, over the device's rate for products of large float32 matrices. The
-last line says how often the optimizer could have read all scores at the rate of a large copy.
+optimizer does with them. The floor is one pass for each move and for an exchange of walkers between contexts,
+2 N + 2 for the Laplacian, and three for scores that are kept (forward, and backward at twice its cost). The
+last column is the rate of the floor's operations, counted in the uncompiled forward pass, over the device's
+rate for products of large float32 matrices. The last line says how often the optimizer could have read all
+scores at the rate of a large copy.
 """
 
 import argparse
@@ -65,7 +66,9 @@ def main() -> None:
 def parts(config: Config, times: dict[str, float], forward: float, share: float) -> list[dict]:
     """Seconds and forward passes of the parts of a step and of all of it, their floors, and shares of the
     ceiling, given the seconds that a pass takes here and at the ceiling."""
-    floors = {"sampling": config.training.moves, "scores": 3, "optimizer": 0}
+    exchanged = config.training.stages[0].contexts > 1  # which evaluates psi once more
+    scores = 3 if config.optimizer.keep_scores else 0  # else they are computed in the optimizer's part
+    floors = {"sampling": config.training.moves + exchanged, "scores": scores, "optimizer": 0}
     floors["local energy"] = 2 * sum(config.system.electrons) + 2
     of_parts = [(part, times[part], floors[part]) for part in PARTS]
     return [

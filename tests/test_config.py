@@ -123,3 +123,10 @@ def test_configurations_do_not_change(tiny):
     with pytest.raises(ValueError, match="frozen"):
         config.description = "other"
     assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("spring", 0.05), ("muon", 0.01), ("adam", 0.003)])
+def test_each_optimizer_has_a_rate_of_its_own(optimizer, rate):
+    overrides = [f"optimizer.name={optimizer}"]
+    assert load_config("six", overrides).optimizer.learning_rate == rate
+    assert load_config("six", [*overrides, "learning_rate=0.02"]).optimizer.learning_rate == 0.02

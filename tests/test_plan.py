@@ -70,14 +70,29 @@ def test_scores_computed_anew_are_counted_for_every_use(tiny, monkeypatch):
 
 
 def test_microbatches_are_timed_as_large_as_they_are(tiny, monkeypatch):
-    # Twelve walkers of a context in microbatches of at most eight: two of six, and 32 / 6 are timed at once.
+    # Twelve walkers of a context in microbatches of at most eight: two of six, of two contexts at once.
     sizes = []
     monkeypatch.setattr(plan, "_fastest", lambda call: 1.0)
     monkeypatch.setattr(plan, "_halves", lambda config: sizes.append(config.training) or (None, None))
-    found = _seconds_of_batches(tiny("walkers=48", "microbatch=8", "stages=[{steps=1,contexts=4}]"))
+    found = _seconds_of_batches(tiny("walkers=48", "microbatch=8", "stages=[{steps=1,contexts=4}]"), 0.1)
     (timed,) = sizes
-    assert (timed.microbatch, timed.walkers) == (6, 5 * 6)
-    assert found == pytest.approx(3 * 8 / 5)
+    assert (timed.microbatch, timed.walkers, timed.stages[0].contexts) == (6, 2 * 2 * 6, 2)
+    assert found == pytest.approx(3 * 8 / 4)  # of moves, local energies and scores, without the update
+
+
+def test_an_update_that_walkers_do_not_lengthen_counts_once(tiny, monkeypatch):
+    """As of KFAC, whose inverse is that of parameters: it is in the time of however few walkers."""
+    seconds = iter([0.7, 0.9])  # of moves, and of the rest with the update
+    monkeypatch.setattr(plan, "_fastest", lambda call: next(seconds))
+    config = tiny("optimizer.name=adam", "walkers=256", "microbatch=8", "stages=[{steps=1,contexts=1}]")
+    assert _seconds_of_batches(config, 0.5) == pytest.approx((0.7 + 0.9 - 0.5) * 256 / 32)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_plans_of_optimizers_that_take_a_gradient(tiny, optimizer):
+    with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+        found = list(plans(tiny("microbatch=4", f"optimizer.name={optimizer}"), limit=None))
+    assert all(plan.seconds is not None and plan.seconds > 0 for plan in found)
 
 
 def test_what_does_not_fit_is_not_timed(tiny):

@@ -241,7 +241,7 @@ def test_a_sweep_that_is_stopped_says_so(tiny):
     assert origin(part).endswith("; stopped early, after 5 of 10 contexts")
     assert "4 walkers × 12 samples" in setting(part)
     late = sweep(config, initial_state(config), over, effort, progress=stop_at(0.98))
-    assert late.attrs["stopped"] == "stopped early, after 10 of 10 contexts"
+    assert late.attrs["stopped"] == "stopped early, in the last contexts"
     assert "4 walkers × 10 to 12 samples" in setting(late)
 
 
@@ -271,6 +271,8 @@ def test_a_stop_on_the_way_to_a_precision_keeps_the_longer_measurement(polarized
     precise = effort._replace(target_error=0.1 * float(rough["energy_error"].min()))
     part = sweep(*polarized, over, precise, exact=False, progress=stop_in_the_second_round)
     np.testing.assert_array_equal(part["samples"], [samples, 12])
+    assert part.attrs["stopped"] == "stopped early, before all contexts were as precise as asked for"
+    assert part.attrs["target_error_meV"] == precise.target_error
     same = part["samples"].values == 12
     np.testing.assert_array_equal(part["energy"][same], rough["energy"][same])
 

@@ -125,6 +125,16 @@ PAPERS = (
         _is_optimized_by("kfac"),
     ),
     Paper(
+        "Jordan2024",
+        "the optimizer Muon",
+        "Jordan, Keller and Jin, Yuchen and Boza, Vlado and You, Jiacheng and Cesista, Franz and Newhouse,"
+        " Laker and Bernstein, Jeremy",
+        "Muon: An optimizer for hidden layers in neural networks",
+        2024,
+        "howpublished = {https://kellerjordan.github.io/posts/muon/}",
+        _is_optimized_by("muon"),
+    ),
+    Paper(
         "Kingma2015",
         "the optimizer Adam",
         "Kingma, Diederik P. and Ba, Jimmy",

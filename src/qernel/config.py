@@ -19,6 +19,8 @@ from qernel.units import CONTEXT_PARAMETERS, TWISTS
 
 PRESETS = Path(__file__).parent / "presets"
 
+_RATES = {"muon": 0.01, "adam": 0.003}  # the best of `benchmarks/optimizers.py`
+
 #: Ansätze that can keep a total momentum exactly, which is then their default; others let momenta mix.
 KEEP_MOMENTUM = ("qernel",)
 
@@ -220,13 +222,15 @@ class ModelConfig(_Section):
 class OptimizerConfig(_Section):
     """The optimizer; the learning rate decays as learning_rate / (1 + t / decay_steps)."""
 
-    name: Literal["spring", "minsr", "kfac", "adam"] = "spring"
-    learning_rate: float = Field(default=0.05, gt=0)
+    name: Literal["spring", "minsr", "kfac", "muon", "adam"] = "spring"
+    learning_rate: float = Field(default=0.05, gt=0, description="left out, 0.01 for Muon and 0.003 for Adam")
     decay_steps: float = Field(default=1000.0, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="SPRING's mu")
     damping: float = Field(default=1e-3, gt=0)
     norm_bound: float = Field(
-        default=1e-4, gt=0, description="largest squared Fisher length of a late step, of all but Adam"
+        default=1e-4,
+        gt=0,
+        description="largest squared Fisher length of a late step, of all but Muon and Adam",
     )
     first_norm_bound: float = Field(
         default=0.03, gt=0, description="that of the first step; falls to `norm_bound`"
@@ -235,6 +239,14 @@ class OptimizerConfig(_Section):
         default=True,
         description="SPRING and MinSR: all walkers' scores in memory; false: computed anew for every use",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rate(cls, given):
+        """Steps of Muon and Adam have a length of their own, whatever the gradient's."""
+        if not isinstance(given, dict) or given.get("name") not in _RATES:
+            return given
+        return {"learning_rate": _RATES[given["name"]], **given}
 
 
 class Stage(_Section):

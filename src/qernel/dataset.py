@@ -91,7 +91,8 @@ def load_sweep(path: Path) -> xarray.Dataset | None:
 
 def _origin(config: Config, effort: Effort, step: int) -> dict:
     hamiltonian = make_hamiltonian(config)
-    return {
+    target = {} if effort.target_error is None else {"target_error_meV": effort.target_error}
+    return target | {
         "title": TITLE,
         "program": f"qernel {qernel.__version__}, jax {jax.__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

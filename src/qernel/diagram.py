@@ -20,10 +20,12 @@ class Cut(NamedTuple):
 class Diagram(NamedTuple):
     """What was measured of the lowest model over both parameters, and the cuts."""
 
+    sweeps: Mapping[str, xarray.Dataset]
     data: xarray.Dataset
     along: str
     across: str
     cuts: list[Cut]
+    seed: int
 
     def as_dict(self) -> dict:
         """For JSON."""
@@ -51,4 +53,4 @@ def phase_diagram(
     for value in data[across].values.tolist():
         here = {name: sweep.sel({across: value}) for name, sweep in sweeps.items()}
         cuts.append(Cut(value, weigh(*lowest_of(here), seed=seed)))
-    return Diagram(data, along, across, cuts)
+    return Diagram(sweeps, data, along, across, cuts, seed)

@@ -1,6 +1,6 @@
 """What the evidence for a transition, and walkers of several starts, say: tables and sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
@@ -10,7 +10,7 @@ from qernel.hysteresis import Memory
 from qernel.numbers import with_error
 from qernel.transition.curves import SHARP
 from qernel.transition.decision import Break, Interval
-from qernel.transition.evidence import Evidence
+from qernel.transition.evidence import Evidence, Extrapolation, Place
 
 
 def transition_table(evidence: Evidence) -> Table:
@@ -96,6 +96,15 @@ def conclusion(evidence: Evidence) -> str:
     crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
     at = f" at {crossed}" if "energies" in evidence.agreeing else ""
     return f"transition found: the interaction energy has {size} {where}{agree}{at}"
+
+
+def to_infinity(places: Sequence[tuple[int, Place]], limit: Extrapolation) -> str:
+    """Where a straight line through several sizes leads, and how likely their scatter is, as a sentence."""
+    sizes = len({electrons for electrons, _ in places})
+    at = with_error(limit.value, limit.error)
+    words = f"straight line in 1/N through {sizes} sizes, to infinitely many electrons: {at}"
+    scatter = f"; chance of a scatter about it as large as theirs: {limit.chance:.1%}"
+    return words + (scatter if sizes > 2 else "")
 
 
 def agreement(memory: Memory) -> str:

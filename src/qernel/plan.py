@@ -1,8 +1,8 @@
 """What a training step will take, in memory and in time, on this machine: known before it is run.
 
 Memory is what the compiler reserves for the whole step at its real shapes; nothing is run for it. Time is
-measured on a few microbatches, which a step repeats, and on the natural gradient's update, which does not
-grow in proportion to the walkers: with random scores of all of them.
+measured on a few microbatches, which a step repeats, and on the optimizer's update, which does not grow in
+proportion to the walkers: a natural gradient's with random scores of all of them.
 """
 
 import functools
@@ -62,7 +62,7 @@ def plans(config: Config, limit: int | None) -> Iterator[Plan]:
             yield Plan(size, memory, None)
             continue
         update = _seconds_of_update(config) if update is None else update
-        yield Plan(size, memory, _seconds_of_batches(at_size) + update)
+        yield Plan(size, memory, _seconds_of_batches(at_size, update) + update)
 
 
 def preferred(candidates: Iterable[Plan]) -> Plan | None:
@@ -132,23 +132,25 @@ def device_memory() -> int | None:
         return None
 
 
-def _seconds_of_batches(config: Config) -> float:
-    """Seconds of the part of a step that grows with the number of microbatches, all of them."""
+def _seconds_of_batches(config: Config, update: float) -> float:
+    """Seconds of all microbatches of a step: of what grows with their number, and is not in `update`."""
     training, (share, devices) = config.training, _share(config)
+    stage = training.stages[0]
     chunks, size = even_chunks(share, training.microbatch)
-    batches = training.stages[0].contexts * chunks
-    few = min(batches, max(_TIMED_WALKERS // (size * devices), 1))
-    walkers = max(few * size * devices, 4)
-    part = _with_training(config, walkers=walkers, microbatch=size, stages=(Stage(steps=1),))
+    contexts = min(2 * max(len(config.model.momenta), 1), stage.contexts)  # so that they exchange walkers
+    few = min(chunks, max(_TIMED_WALKERS // (size * devices * contexts), 1))
+    walkers = few * size * devices
+    timed = (Stage(steps=1, contexts=contexts),)
+    part = _with_training(config, walkers=contexts * walkers, microbatch=size, stages=timed)
     state = initial_state(part)
     sample, optimize = _halves(part)
-    key, acceptance = jax.random.key(0), jnp.zeros(1, training.precision)
+    key, acceptance = jax.random.key(0), jnp.zeros(contexts, training.precision)
     seconds = _fastest(lambda: sample(state.model, state.walkers, state.contexts, key))
     if config.optimizer.name in NATURAL_GRADIENT:  # whose update does not grow like that
         seconds += _seconds_of_passes(part, state, walker_mesh(walkers))
     else:
-        seconds += _fastest(lambda: optimize(state, acceptance))
-    return seconds * batches / few
+        seconds += max(_fastest(lambda: optimize(state, acceptance)) - update, 0.0)
+    return seconds * (stage.contexts * chunks) / (contexts * few)
 
 
 def _seconds_of_passes(config: Config, state: TrainingState, mesh: Mesh) -> float:
@@ -175,14 +177,15 @@ def _seconds_of_passes(config: Config, state: TrainingState, mesh: Mesh) -> floa
 
 
 def _seconds_of_update(config: Config) -> float:
-    """Seconds of the natural gradient's update of the first stage; zero for other optimizers.
+    """Seconds of the optimizer's own work in a step of the first stage.
 
-    With random scores that fall from walker to walker, so that the eigenvalues of their Gram matrix span many
-    decades as real ones do: as many iterations are needed. Where scores are not kept, with as many columns as
-    their sketch has: to compute them anew takes time by the microbatch, which is not counted here.
+    Of a natural gradient with random scores that fall from walker to walker, so that the eigenvalues of their
+    Gram matrix span many decades as real ones do: as many iterations are needed. Where scores are not kept,
+    with as many columns as their sketch has: to compute them anew takes time by the microbatch, which is not
+    counted here.
     """
     if config.optimizer.name not in NATURAL_GRADIENT:
-        return 0.0
+        return _seconds_without_walkers(config)
     training, contexts = config.training, config.training.stages[0].contexts
     shape, dtype = (contexts, training.walkers // contexts), jnp.dtype(training.precision)
     parameters = eqx.filter(initial_state(config).model, eqx.is_inexact_array)
@@ -205,6 +208,22 @@ def _seconds_of_update(config: Config) -> float:
     scores = place(jax.tree.unflatten(structure, made), walker_mesh(shape[1]), BY_WALKER)
     residual = jax.random.normal(jax.random.key(2), (*shape, 2), dtype)
     return _fastest(functools.partial(update, parameters, scores, residual))
+
+
+def _seconds_without_walkers(config: Config) -> float:
+    """Seconds of an update that takes a gradient: with one walker, and the parameters for their gradient."""
+    contexts = config.training.stages[0].contexts
+    state, hamiltonian = initial_state(_with_training(config, walkers=contexts)), make_hamiltonian(config)
+    optimizer = make_optimizer(config.optimizer, hamiltonian)
+    parameters = eqx.filter(state.model, eqx.is_inexact_array)
+    couplings = couplings_of(hamiltonian, state.contexts[:1], jnp.dtype(config.training.precision))
+    walkers = (state.walkers.electrons[:1], couplings)
+
+    @jax.jit
+    def update(parameters, memory, walkers):
+        return optimizer.update(parameters, memory, parameters, walkers=walkers)
+
+    return _fastest(functools.partial(update, parameters, state.optimizer, walkers))
 
 
 def _share(config: Config) -> tuple[int, int]:

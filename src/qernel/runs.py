@@ -27,6 +27,7 @@ from qernel.numbering import check_writable, oldest_first
 from qernel.processes import by_first, is_first, same_everywhere
 from qernel.training.checkpoint import (
     checkpoints,
+    flush,
     load_latest,
     newest_step,
     save_checkpoint,
@@ -183,6 +184,8 @@ class Run:
         """Write a checkpoint. All processes have to ask."""
         whole = gather(state)
         if is_first():
+            if self.metrics_file.is_file():
+                flush(self.metrics_file)  # what is recorded is not behind what training resumes from
             save_checkpoint(self.checkpoint_directory, whole)
 
     def record(self, step: int, seconds: float, contexts: np.ndarray, metrics: StepMetrics) -> None:

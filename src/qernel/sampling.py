@@ -114,14 +114,14 @@ def langevin(
 
         def move(state, index):
             electrons, value, velocity = state
-            noise, uniform = _draw(key, index, electrons)
+            noise, threshold = _draw(key, index, electrons)
             step = width * (drift(velocity) + noise)
             proposal = wrap(electrons + step, supercell)
             proposed, there = log_abs(proposal)
             # The way back is the same step in reverse, also where it crosses the cell's border.
             back = -step / width - drift(there)
             ratio = 2 * (proposed - value) + 0.5 * (jnp.sum(noise**2) - jnp.sum(back**2))
-            accept = (jnp.log(uniform) < ratio) | ~jnp.isfinite(value)  # never to stay where psi vanishes
+            accept = (-threshold < ratio) | ~jnp.isfinite(value)  # never to stay where psi vanishes
             new = (proposal, proposed, there)
             return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, state), accept
 
@@ -168,9 +168,9 @@ def exchange(
         return model(electrons, couplings).log_abs
 
     change = over_walkers(log_abs, mesh, microbatch)(model, offered, couplings) - present
-    coins = jax.random.uniform(draws, change.shape, change.dtype)
-    coin = coins[jnp.minimum(jnp.arange(count), partner)]  # one for both of a pair
-    accept = jnp.log(coin) < 2 * (change + change[partner])
+    thresholds = jax.random.exponential(draws, change.shape, change.dtype)
+    threshold = thresholds[jnp.minimum(jnp.arange(count), partner)]  # one for both of a pair
+    accept = -threshold < 2 * (change + change[partner])
     return Walkers(jnp.where(accept[..., None, None], offered, walkers.electrons), walkers.width)
 
 
@@ -183,9 +183,12 @@ def tune(walkers: Walkers, acceptance: Float[Array, " context"], supercell: Supe
 
 
 def _draw(key: PRNGKeyArray, index, like: Float[Array, "electron 2"]) -> tuple[Array, Float[Array, ""]]:
-    """One walker's random numbers for move `index`: a normal step and a uniform number."""
+    """One walker's random numbers for move `index`: a normal step, and -log of a uniform number.
+
+    The latter is drawn as such, since a uniform number can be 0, whose logarithm would accept any move.
+    """
     step, coin = jax.random.split(jax.random.fold_in(key, index))
-    return jax.random.normal(step, like.shape, like.dtype), jax.random.uniform(coin, (), like.dtype)
+    return jax.random.normal(step, like.shape, like.dtype), jax.random.exponential(coin, (), like.dtype)
 
 
 def make_sampling(

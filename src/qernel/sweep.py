@@ -99,7 +99,7 @@ def sweep(
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     measurement = _compiled(config, hamiltonian, effort, over)
-    asked, stopped = len(grid), []
+    asked, stopped, how = len(grid), [], ""
 
     def watched(share: float) -> None:
         try:
@@ -109,8 +109,11 @@ def sweep(
             raise
 
     grid, measured = _measure_once(measurement, state, grid, effort, watched)
-    if effort.target_error is not None:
+    if stopped:
+        how = f"after {len(grid)} of {asked} contexts" if len(grid) < asked else "in the last contexts"
+    elif effort.target_error is not None:
         measured = _measure_to_precision(measurement, state, grid, measured, effort, watched)
+        how = "before all contexts were as precise as asked for"
     rows = [each.results for each in measured]
     if exact and has_exact_pair(hamiltonian):
         for row, context in zip(rows, grid, strict=True):
@@ -120,7 +123,7 @@ def sweep(
         coordinates |= observable.coordinates()
     data = sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
     if stopped:
-        data.attrs["stopped"] = f"stopped early, after {len(grid)} of {asked} contexts"
+        data.attrs["stopped"] = f"stopped early, {how}"
     return data
 
 

@@ -2,10 +2,12 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray
 
+import qernel
 from qernel.branches import branch_names
 from qernel.config import Momentum, SystemConfig, UserError
 from qernel.dataset import load_dataset, supercell_swept
@@ -92,6 +94,27 @@ def _newest(run: Run, parameters: int, momentum: Momentum | None = None) -> xarr
 def _wanted(parameters: int) -> str:
     number = "one parameter" if parameters == 1 else "two parameters"
     return f"sweep over {number} with {LEAST_POINTS} contexts or more"
+
+
+def provenance(sweeps: Mapping[str, xarray.Dataset], seed: int) -> dict:
+    """For JSON, what a finding was made by and of: program, seed, and by name files and what they hold.
+
+    Files that lie below the working directory are named from there.
+    """
+    kept, here = ("training_step", "created", "walkers_per_context", "samples"), Path.cwd()
+
+    def of(data: xarray.Dataset) -> dict:
+        file = Path(data.encoding["source"])
+        attributes = {key: data.attrs[key] for key in kept}
+        numbers = {key: int(value) for key, value in attributes.items() if key != "created"}  # not numpy's
+        return (
+            {"file": str(file.relative_to(here) if file.is_relative_to(here) else file)}
+            | attributes
+            | numbers
+        )
+
+    made = [{"name": name} | of(data) for name, data in sweeps.items()]
+    return {"program": f"qernel {qernel.__version__}", "seed": seed, "sweeps": made}
 
 
 def system_of(data: xarray.Dataset) -> str:

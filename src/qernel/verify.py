@@ -22,7 +22,7 @@ from qernel.progress import TrainingView
 from qernel.runs import VERIFICATION, Run, write_atomically
 from qernel.shipped import shipped_model
 from qernel.verification.check import Check
-from qernel.verification.controls import check_no_jump
+from qernel.verification.controls import check_no_transition
 from qernel.verification.exact import exact_energies_at
 from qernel.verification.hamiltonian import check_hamiltonian
 from qernel.verification.trained import check_trained
@@ -132,7 +132,7 @@ _FULL = (
 
 def _checks(families: Sequence[_Family], out: Path, console: Console, *, quick: bool) -> Iterator[Check]:
     yield from check_hamiltonian(quick=quick)
-    yield from check_no_jump()
+    yield from check_no_transition()
     for family in families:
         candidates = [each for model in family.models for each in _candidates(model, out, console)]
         config = candidates[0].config

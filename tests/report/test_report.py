@@ -337,8 +337,40 @@ def test_momentum_that_free_momenta_keep_is_told(reported):
     assert any("Momenta are free" in sentence for sentence in findings(free.squeeze(), {}))
     mixed = free.assign(sector_weight=0.9 * free["sector_weight"])
     one = free.isel({name: [0] for name in free["energy"].dims})
-    for other in (data.assign_attrs(model_sector="lowest"), one, mixed):
+    assert kept_momentum(data.assign_attrs(model_sector="lowest")).startswith(
+        "psi has the lowest momentum of"
+    )
+    for other in (data.assign_attrs(model_sector="[-1, 2]"), one, mixed):
         assert kept_momentum(other) == ""
+
+
+def test_a_mixture_of_momenta_and_a_wide_spread_are_flagged(reported):
+    data = reported.line.squeeze()
+    weight = np.tile([0.97, 0.03], (data["energy"].size, 1))
+    weight[1] = [0.6, 0.4]
+    plain = data.drop_vars(["sector_weight", "sector_weight_error", "sector_1", "sector_2"], errors="ignore")
+    dims = (*plain["energy"].dims, "sector")
+    mixed = plain.assign(sector_weight=(dims, weight), sector_weight_error=(dims, np.full_like(weight, 0.01)))
+    spread = np.linspace(0.9, 1.1, len(weight))
+    spread[2] = 3.0
+    mixed = mixed.assign(spread=(plain["energy"].dims, spread))
+    texts = {index: [flag.text for flag in flags] for index, flags in flag_sweep(mixed, {}).items()}
+    assert [index for index, found in texts.items() if any("mixes momenta" in text for text in found)] == [
+        (1,)
+    ]
+    assert [index for index, found in texts.items() if any("spreads 2.5" in text for text in found)] == [(2,)]
+    mixed["sector_weight_error"][:] = 0.2
+    ordered = mixed.assign_attrs(model_sector="order")
+    for other in (mixed, ordered.assign(sector_weight_error=(dims, np.zeros_like(weight)))):
+        assert not any("mixes" in flag.text for flags in flag_sweep(other, {}).values() for flag in flags)
+
+
+def test_a_precision_that_was_not_reached_is_flagged(reported):
+    data = reported.line.squeeze()
+    errors = data["energy_error"].values
+    asked = data.assign_attrs(target_error_meV=float(np.sort(errors)[-2]))
+    flagged = [index for index, flags in flag_sweep(asked, {}).items() if "asked for" in flags[-1].text]
+    assert flagged == [(int(errors.argmax()),)]
 
 
 def test_residuals_are_flagged_where_they_are_sure_and_large(reported):

@@ -97,6 +97,22 @@ def test_a_damaged_newest_file_does_not_count_among_the_two(state, tmp_path):
     ]
 
 
+def test_what_is_set_aside_replaces_nothing(state, tmp_path):
+    for content in (b"one", b"two", b"three"):
+        (tmp_path / "step-00000020.safetensors").write_bytes(content)
+        set_aside_after(tmp_path, 1)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    name = "step-00000020.damaged"
+    assert kept == {name: b"one", f"{name}-2": b"two", f"{name}-3": b"three"}
+
+
+def test_a_file_that_the_system_does_not_give_is_not_taken_for_damaged(state, tmp_path):
+    save_checkpoint(tmp_path, at_step(state, 1))
+    (tmp_path / "step-00000002.safetensors").mkdir()  # as a file system that failed for a moment
+    with pytest.raises(UserError, match=r"step-00000002\.safetensors cannot be read"):
+        load_latest(tmp_path, state)
+
+
 def test_nothing_readable_is_an_error_that_names_the_files(state, tmp_path):
     with pytest.raises(UserError, match="it has none"):
         load_latest(tmp_path, state)

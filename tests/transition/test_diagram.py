@@ -106,6 +106,10 @@ def test_command_draws_it(tmp_path, capsys, jump):
     assert printed.count("no jump or kink") == (0 if jump else 3)
     content = json.loads((tmp_path / "out/diagram-001.json").read_text())
     assert [cut["dielectric_constant"] for cut in content["cuts"]] == EPS.tolist()
+    assert [(each["file"], each["training_step"]) for each in content["sweeps"]] == [
+        (s, 100) for s in sources
+    ]
+    assert content["seed"] == 0
     with open(tmp_path / "out/diagram-001.csv") as file:
         rows = list(csv.reader(file))
     np.testing.assert_allclose([float(row[1]) for row in rows[1:]], LINE, atol=0.01)

@@ -296,11 +296,17 @@ def test_the_command_says_where_draws_it_and_overwrites_nothing(tmp_path, capsys
         assert "straight line in 1/N through 2 sizes, to infinitely many electrons: 1.0" in printed
         for suffix in ("json", "png", "pdf", "csv"):
             assert (tmp_path / "out" / f"transition-{number + 1:03d}.{suffix}").is_file()
+            assert (tmp_path / "out" / f"sizes-{(number + 1) // 2:03d}.{suffix}").is_file()
     content = json.loads((tmp_path / "out" / "transition-002.json").read_text())
     assert content["electrons"] == 18
     assert content["breaks"]["coulomb"]["kind"] == "jump"
     assert [(each["file"], each["training_step"]) for each in content["sweeps"]] == [(large, 100)]
     assert content["seed"] == 0
+    sizes = json.loads((tmp_path / "out" / "sizes-001.json").read_text())
+    assert [each["electrons"] for each in sizes["places"]] == [6, 18]
+    (x6, x18) = (each["moire_depth"] for each in sizes["places"])
+    assert sizes["limit"]["value"] == pytest.approx(x18 + (x18 - x6) / 2)  # 1/N: 1/6, 1/18, 0
+    assert [each["file"] for each in sizes["sweeps"]] == [small, large]
 
 
 def test_one_size_is_not_extrapolated():

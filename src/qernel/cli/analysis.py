@@ -14,11 +14,10 @@ from qernel.cli.notes import note_flags
 from qernel.cli.opening import open_run
 from qernel.config import UserError
 from qernel.numbering import check_writable
-from qernel.numbers import with_error
 from qernel.runs import check_distinct
 from qernel.sweep_files import system_but_size
-from qernel.transition import Place, extrapolate
-from qernel.workflows import draw_diagram, weigh_sources
+from qernel.transition import extrapolate
+from qernel.workflows import Weighed, draw_diagram, weigh_sources
 
 
 @app.command
@@ -39,14 +38,16 @@ def transition(
         Runs, of which the newest sweep counts, or sweeps' files. Of several models of one system the lowest
         counts at each context; several sizes are extrapolated in 1/N.
     out
-        Where the numbers and the figure are written, as transition-NNN.json, .png, .pdf and .csv.
+        Where numbers and figures are written, as transition-NNN.json, .png, .pdf and .csv, and of several
+        sizes as sizes-NNN.
     """
-    from qernel.findings import conclusion, momenta, transition_table
+    from qernel.findings import conclusion, momenta, to_infinity, transition_table
+    from qernel.report.sizes_section import write_sizes
     from qernel.report.transition_section import write_transition
 
     if not sources:
         raise UserError("transition needs a run or a sweep's file")
-    families: dict[str, list[tuple[int, Place]]] = {}
+    families: dict[str, list[Weighed]] = {}
     check_writable(out)
     for weighed in weigh_sources(sources, seed):
         data, evidence = weighed.lowest, weighed.evidence
@@ -62,16 +63,15 @@ def transition(
         if evidence.breaks:
             console.print(f"wrote {write_transition(weighed, out)}", highlight=False, soft_wrap=True)
         if evidence.place:
-            families.setdefault(system_but_size(data), []).append((evidence.electrons, evidence.place))
-    for places in families.values():
-        sizes = {electrons for electrons, _ in places}
-        if len(sizes) > 1:
+            families.setdefault(system_but_size(data), []).append(weighed)
+    for family in families.values():
+        places = [(each.evidence.electrons, each.evidence.place) for each in family if each.evidence.place]
+        if len({electrons for electrons, _ in places}) > 1:
             limit = extrapolate(places)
-            at = with_error(limit.value, limit.error)
-            words = f"straight line in 1/N through {len(sizes)} sizes, to infinitely many electrons: {at}"
-            if len(sizes) > 2:
-                words += f"; chance of a scatter about it as large as theirs: {limit.chance:.1%}"
-            console.print(words, highlight=False, soft_wrap=True)
+            console.print(to_infinity(places, limit), highlight=False, soft_wrap=True)
+            sweeps = {name: data for each in family for name, data in each.sweeps.items()}
+            path = write_sizes(family[0].evidence.parameter, places, limit, sweeps, seed, out)
+            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @app.command
@@ -104,6 +104,8 @@ def diagram(
     check_writable(out)
     found = draw_diagram(sources, along, seed)
     console.print(diagram_table(found))
+    for name, data in found.sweeps.items():
+        note_flags(data, name)
     console.print(f"wrote {write_diagram(found, out)}", highlight=False, soft_wrap=True)
 
 

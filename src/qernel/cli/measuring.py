@@ -72,7 +72,7 @@ def sweep(
         note_flags(data, name if several else "")
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     sweeps = {name: data for name, (data, _) in written.items()}
-    if several and len(values) == 1:
+    if several:
         _print_crossings(compare(sweeps))
     _print_twist_average(envelope(sweeps))
 
@@ -116,8 +116,7 @@ def compare_command(
     for name, each in sweeps.items():
         console.print(f"{name}: total momentum {momentum(each) or 'mixed'}", highlight=False, soft_wrap=True)
         note_flags(each, name)
-    if data["energy"].ndim == 2:
-        _print_crossings(data)
+    _print_crossings(data)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     _print_twist_average(envelope(sweeps))
@@ -167,7 +166,9 @@ def hysteresis(
 
 
 def _print_crossings(data: xarray.Dataset) -> None:
-    """Where models cross, of a comparison over one parameter."""
+    """Where models cross, of a comparison over one parameter; nothing of others."""
+    if data["lowest"].ndim != 1:
+        return
     found = crossings(data["energy"], data["energy_error"])
     if not found and len(set(data["lowest"].values.tolist())) > 1:
         console.print("no crossing: where the lowest changes, the difference is noise on one side or both")
@@ -178,5 +179,9 @@ def _print_crossings(data: xarray.Dataset) -> None:
 def _print_twist_average(data: xarray.Dataset) -> None:
     """Averages over boundary twists, where a sweep covers a period of them."""
     averaged = twist_average(data)
-    if averaged is not None:
-        console.print(sweep_table(averaged, "averages over twists"))
+    if averaged is None:
+        return
+    console.print(sweep_table(averaged, "averages over twists"))
+    if label := momentum(data):
+        what = f"note: of momentum {label} at every twist: too high where another one is lower"
+        console.print(what, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import optax
+import optax.contrib
 
 from qernel.config import OptimizerConfig, UserError
 from qernel.hamiltonian.hamiltonian import Hamiltonian
@@ -34,8 +35,9 @@ def make_optimizer(
         further = config.first_norm_bound - config.norm_bound
         return config.norm_bound + further / (1.0 + count / _FALLS) ** 2
 
-    if config.name == "adam":
-        return optax.with_extra_args_support(optax.adam(learning_rate))
+    if config.name in ("muon", "adam"):
+        make = optax.contrib.muon if config.name == "muon" else optax.adam
+        return optax.with_extra_args_support(make(learning_rate))
     if config.name == "kfac":
         make, limits = _import_kfac(), {"damping": config.damping, "norm_bound": norm_bound}
         return make(learning_rate, hamiltonian=hamiltonian, **limits)

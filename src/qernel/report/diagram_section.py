@@ -10,6 +10,7 @@ from qernel.report.publish import Data, Folder, publish_data, publish_figure
 from qernel.report.style import figure_style, save_figure, spoken
 from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
+from qernel.sweep_files import provenance
 
 
 def diagram_figure(found: Diagram, name: str, folder: Folder) -> str:
@@ -34,7 +35,7 @@ def write_diagram(found: Diagram, directory: Path) -> Path:
     diagram-NNN.csv has a row for every cut, diagram-NNN-map.csv one for every context.
     """
     path = new_file(directory, "diagram", ".json")
-    path.write_text(json.dumps(found.as_dict(), indent=1))
+    path.write_text(json.dumps(found.as_dict() | provenance(found.sweeps, found.seed), indent=1))
     with figure_style():
         save_figure(figures.diagram(found), path.with_suffix(""))
     publish_data(Folder(directory), path.stem, _rows(found))

@@ -36,7 +36,7 @@ from qernel.report.drawing import (
 )
 from qernel.report.history import Curve, LateFit, mean_excess
 from qernel.report.style import axis_label, new_figure
-from qernel.transition import Evidence
+from qernel.transition import Evidence, Extrapolation, Place
 
 _ENERGY = "energy per electron (meV)"
 LINES = (("solid", "-"), ("dashed", "--"), ("dotted", ":"), ("dash-dotted", "-."))  # of several momenta
@@ -291,6 +291,23 @@ def diagram(found: Diagram) -> Figure:
     left.set_xlabel(axis_label(found.along))
     left.set_ylabel(axis_label(found.across))
     letter_panels([left, right])
+    return figure
+
+
+def sizes(parameter: str, places: Sequence[tuple[int, Place]], limit: Extrapolation) -> Figure:
+    """Where the transition is against 1/N, and the straight line to infinite size, with the error there."""
+    figure = new_figure(2.6)
+    axes = figure.subplots()
+    for electrons, place in places:
+        low, high = place.within_68
+        error = [[place.value - low], [high - place.value]]
+        axes.errorbar(1 / electrons, place.value, error, fmt="o", color=style.MEASURED)
+        axes.annotate(f"{electrons}", (1 / electrons, place.value), (5, 5), textcoords="offset points")
+    ends = np.array([0.0, max(1 / electrons for electrons, _ in places)])
+    axes.plot(ends, limit.value + limit.slope * ends, color=style.EXACT, linewidth=1.0)
+    axes.errorbar(0, limit.value, limit.error, fmt="s", color=style.EXACT)
+    axes.set_xlabel("1 / number of electrons")
+    axes.set_ylabel(f"transition, {axis_label(parameter)}")
     return figure
 
 

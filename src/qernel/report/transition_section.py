@@ -5,7 +5,6 @@ from pathlib import Path
 
 import xarray
 
-import qernel
 from qernel.findings import conclusion, sign
 from qernel.numbering import new_file
 from qernel.report import figures
@@ -13,6 +12,7 @@ from qernel.report.publish import Data, Folder, publish_figure
 from qernel.report.style import figure_style, spoken
 from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
+from qernel.sweep_files import provenance
 from qernel.transition import Evidence
 from qernel.workflows import Weighed
 
@@ -42,27 +42,13 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
 def write_transition(weighed: Weighed, directory: Path) -> Path:
     """Write transition-NNN.json and the figure beside it, over no existing file; returns the former."""
     evidence = weighed.evidence
-    made = {"program": f"qernel {qernel.__version__}", "seed": weighed.seed, "sweeps": _sources(weighed)}
     found = {"conclusion": conclusion(evidence)} | evidence.as_dict()
-    text = json.dumps(found | made, indent=1, default=int)  # netCDF reads integers as numpy's
+    text = json.dumps(found | provenance(weighed.sweeps, weighed.seed), indent=1)
     path = new_file(directory, "transition", ".json")
     path.write_text(text)
     with figure_style():
         transition_figure(weighed.lowest, evidence, path.stem, Folder(directory))
     return path
-
-
-def _sources(weighed: Weighed) -> list[dict]:
-    """What was weighed: files, named from here where they lie below, and of what they are."""
-    kept, here = ("training_step", "created", "walkers_per_context", "samples"), Path.cwd()
-
-    def named(file: Path) -> str:
-        return str(file.relative_to(here) if file.is_relative_to(here) else file)
-
-    return [
-        {"name": name, "file": named(Path(data.encoding["source"]))} | {key: data.attrs[key] for key in kept}
-        for name, data in weighed.sweeps.items()
-    ]
 
 
 def _columns(data: xarray.Dataset, evidence: Evidence) -> Data:

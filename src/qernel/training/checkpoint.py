@@ -4,6 +4,7 @@ Written under a temporary name, flushed, and renamed, so that a file under its f
 the two newest are kept. Reading executes nothing.
 """
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -27,13 +28,14 @@ def save_checkpoint(directory: Path, state: TrainingState) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step-{int(state.step):08d}.safetensors"
     tensors = {name: np.asarray(leaf) for name, leaf in _named(state)}
-    header = {"format": _FORMAT, "tensors": json.dumps(sorted(tensors)), "momenta": _momenta(state)}
+    header = {"format": _FORMAT, "momenta": _momenta(state)}
     temporary = path.with_suffix(".partial")
     with open(temporary, "wb") as file:
         file.write(save(tensors, header))
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    flush(directory)  # the new name, before the old files go
     for old in checkpoints(directory)[:-_KEEP]:
         old.unlink()
     return path
@@ -49,18 +51,31 @@ def newest_step(directory: Path) -> int:
     return max(map(_step, checkpoints(directory)), default=0)
 
 
+def flush(path: Path) -> None:
+    """Have the system write a file, or the names in a directory, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def set_aside_after(directory: Path, step: int) -> None:
-    """Rename checkpoints beyond the step that could be read to .damaged: they are then not the newest."""
+    """Rename checkpoints beyond the step that could be read to .damaged: they are then not the newest.
+
+    Where there is such a file already, to .damaged-2 and so on.
+    """
     for path in checkpoints(directory):
         if _step(path) > step:
-            path.rename(path.with_suffix(".damaged"))
+            path.rename(_unused(path.with_suffix(".damaged")))
 
 
 def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
     """Read a state into the structure of `template`, a state or its shapes (`eqx.filter_eval_shape`).
 
     The numbers of contexts and walkers are those of the file; everything else must have the template's
-    shape. Raises UserError for a damaged file, a file of another program, or another architecture.
+    shape. Raises UserError for a damaged file, one that the system does not give, a file of another program,
+    or another architecture.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -68,8 +83,10 @@ def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
             if header.get("format") != _FORMAT:
                 raise UserError(f"{path} is not a qernel checkpoint")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DamagedCheckpoint(f"{path} is damaged or unreadable ({error})") from None
+    except SafetensorError as error:
+        raise DamagedCheckpoint(f"{path} is damaged ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     wanted = dict(_named(template))
     for name in sorted(wanted.keys() ^ tensors.keys()):
         side = "lacks" if name in wanted else "has an unexpected"
@@ -91,7 +108,7 @@ def load_checkpoint(path: Path, template: TrainingState) -> TrainingState:
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint file that is truncated or otherwise unreadable."""
+    """A checkpoint file that is truncated, or is no safetensors file."""
 
 
 def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState, list[str]]:
@@ -106,6 +123,12 @@ def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState
         except DamagedCheckpoint as error:
             complaints.append(f"{error}; using the one before it")
     raise UserError(f"no readable checkpoint in {directory}: {'; '.join(complaints) or 'it has none'}")
+
+
+def _unused(path: Path) -> Path:
+    """The path, or PATH-2, PATH-3, ... where that is taken."""
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], others) if not each.exists())
 
 
 def _step(path: Path) -> int:

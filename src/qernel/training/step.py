@@ -102,7 +102,7 @@ def make_optimization(
                 parameters,  # pyright: ignore[reportArgumentType]
                 walkers=walkers,
             )
-        good = _all_finite((energies, update))
+        good = _all_finite((energies, update, eqx.filter(memory, eqx.is_inexact_array)))
         if emphasis is not None:
             positions = (state.contexts[:, : len(low)] - low) / width
             emphasis = _choose(good, emphasis.measured(positions, _spread(energies.total)), emphasis)
