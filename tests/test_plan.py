@@ -64,8 +64,8 @@ def test_scores_computed_anew_are_counted_for_every_use(tiny, monkeypatch):
     monkeypatch.setattr(plan, "_fastest", lambda call: float(call() is not None))
     seconds = []
     for keep in ("true", "false"):
-        config = tiny(f"keep_scores={keep}", "walkers=8", "stages=[{steps=1}]")
-        seconds.append(_seconds_of_passes(config, initial_state(config), walker_mesh(8)))
+        config = tiny(f"keep_scores={keep}", "walkers=8", "stages=[{steps=1,contexts=2}]")
+        seconds.append(_seconds_of_passes(config, initial_state(config), walker_mesh(4)))
     assert seconds == [1 + 1, 1 + MOST_ITERATIONS + 2]  # local energies, and the uses of scores
 
 
@@ -88,11 +88,9 @@ def test_an_update_that_walkers_do_not_lengthen_counts_once(tiny, monkeypatch):
     assert _seconds_of_batches(config, 0.5) == pytest.approx((0.7 + 0.9 - 0.5) * 256 / 32)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_plans_of_optimizers_that_take_a_gradient(tiny, optimizer):
+def test_the_update_of_an_optimizer_that_takes_a_gradient_is_timed(tiny):
     with jax.numpy_dtype_promotion("standard"):  # which optax relies on
-        found = list(plans(tiny("microbatch=4", f"optimizer.name={optimizer}"), limit=None))
-    assert all(plan.seconds is not None and plan.seconds > 0 for plan in found)
+        assert plan._seconds_of_update(tiny("optimizer.name=muon")) > 0
 
 
 def test_what_does_not_fit_is_not_timed(tiny):

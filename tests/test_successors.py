@@ -154,3 +154,12 @@ def test_a_wrong_command_says_what_is_wrong(tmp_path, capsys, arguments, message
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "rate"), [("adam", 0.003), ("muon", 0.01), ("spring", 0.02)])
+def test_another_optimizer_comes_with_its_own_rate(name, rate):
+    config = load_config("six-over-depth")
+    here = finetuned(config, "runs/six", {"moire_depth": (1.1, 1.1)}, 40, [f"optimizer.name={name}"])
+    assert here.optimizer.learning_rate == rate
+    larger = enlarged(config, "runs/six", 18, 27, 300, [f"optimizer.name={name}", "learning_rate=0.004"])
+    assert larger.optimizer.learning_rate == 0.004

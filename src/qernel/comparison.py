@@ -5,7 +5,7 @@ total momentum are orthogonal, so that each bounds the ground state of its own s
 is a transition of the first order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray
@@ -17,6 +17,7 @@ from qernel.dataset import supercell_swept
 from qernel.reference.stars import stars
 from qernel.units import TWISTS
 
+_PURE = 0.95  # weight of the momentum of a wavefunction that has one
 _SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
 
 
@@ -69,41 +70,46 @@ def envelope(sweeps: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
 
 
 def _lead(compared: xarray.Dataset, stacked: xarray.Dataset, index: xarray.DataArray) -> xarray.Dataset:
-    """How far the lowest model is below the next one that is no approximation of the same state, if any."""
+    """How far the lowest model is below the next one that is no approximation of the same state.
+
+    Infinitely far without error where there is none; not a number where energies are not known.
+    """
     others = compared["model"] != compared["lowest"]
     if "sector_weight" in stacked:
-        weight = _star_weights(stacked)
-        lowest = weight.isel(model=index)
-        others = others & (weight.where(weight < lowest, lowest).sum("star") <= _SHARED)
+        others = others & (_shared_weight(stacked, stacked.isel(model=index)) <= _SHARED)
     behind = (compared["energy"] - compared["lowest_energy"]).where(others)
     error = (compared["energy_error"] ** 2 + compared["lowest_energy_error"] ** 2) ** 0.5
-    leads = xarray.Dataset({"lead": behind, "lead_error": error})
-    lead = leads.isel(model=_lowest(behind)).drop_vars("model")
+    leads = xarray.Dataset({"lead": behind, "lead_error": error.where(others)})
+    lead, known = leads.isel(model=_lowest(behind)).drop_vars("model"), others.any("model")
+    lead = lead.where(known, xarray.Dataset({"lead": np.inf, "lead_error": 0.0}))
     meaning = "energy per electron by which the next state is above the lowest"
     lead["lead"].attrs = {"units": "meV", "long_name": meaning}
     lead["lead_error"].attrs = {"units": "meV", "long_name": f"standard error of the {meaning}"}
     return lead
 
 
-def while_undecided(interval: tuple[float, float], share: float, data: xarray.Dataset) -> tuple[float, float]:
-    """An interval of confidence `share` that holds a change of the lowest model, with what may hold it too.
+def while_undecided(
+    interval: tuple[float, float], share: float, data: xarray.Dataset, turns: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """An interval of confidence `share` that holds a change of the lowest state, with what may hold it too.
 
-    Where the two lowest energies of an envelope over one parameter differ by no more than this confidence
-    tells apart, the change may be on either side of the context: the gap there belongs to the interval.
+    `turns` are the pairs of contexts of an envelope over one parameter between which its state changes. Where
+    the lowest energies of two states differ by no more than this confidence tells apart, the change may be on
+    either side of the context: the gap there belongs to the interval. Of three states or more it may be wider
+    than it needs to be.
     """
     (parameter,) = (str(dim) for dim in data["energy"].dims)
-    x, models = data[parameter].values.astype(float), data["model"].values
-    undecided = data["lead"].values < norm.ppf((1 + share) / 2) * data["lead_error"].values
+    x = data[parameter].values.astype(float)
+    decided = data["lead"].values >= norm.ppf((1 + share) / 2) * data["lead_error"].values
     low, high = interval
-    for i in np.flatnonzero(models[1:] != models[:-1]).tolist():
-        if not (low <= x[i + 1] and x[i] <= high):
-            continue
-        first, last = i, i + 1
-        while first > 0 and undecided[first]:
-            first -= 1
-        while last < len(x) - 1 and undecided[last]:
-            last += 1
-        low, high = min(low, float(x[first])), max(high, float(x[last]))
+    for turn in turns:
+        if low <= turn[1] and turn[0] <= high:
+            first, last = (int(np.flatnonzero(x == end)[0]) for end in turn)
+            while first > 0 and not decided[first]:
+                first -= 1
+            while last < len(x) - 1 and not decided[last]:
+                last += 1
+            low, high = min(low, float(x[first])), max(high, float(x[last]))
     return low, high
 
 
@@ -139,20 +145,38 @@ def share_momenta(one: xarray.Dataset, other: xarray.Dataset) -> bool:
     """
     if "sector_weight" not in one or "sector_weight" not in other:
         return False
-    shared = np.minimum(_star_weights(one).values, _star_weights(other).values).sum()
-    return bool(shared > _SHARED)
+    return bool(_shared_weight(one, other) > _SHARED)
 
 
-def _star_weights(sweep: xarray.Dataset) -> xarray.DataArray:
-    """Weight of psi in each star of momenta; in each momentum where a twist makes their spectra differ."""
-    weight = sweep["sector_weight"].drop_vars(["sector_1", "sector_2"])
+def _shared_weight(one: xarray.Dataset, other: xarray.Dataset) -> xarray.DataArray:
+    """Weight of the momenta that two wavefunctions have in common.
+
+    Where each has one momentum, those that a symmetry turns into each other are one. A crystal mixes momenta:
+    of it the others would count as well.
+    """
+    first, second = (each["sector_weight"].drop_vars(["sector_1", "sector_2"]) for each in (one, other))
+    by_momentum = _smaller(first, second).sum("sector")
+    star = _star_of_momenta(one)
+    if star is None:
+        return by_momentum
+    by_star = _smaller(first.groupby(star).sum(), second.groupby(star).sum()).sum("star")
+    pure = (first.max("sector") > _PURE) & (second.max("sector") > _PURE)
+    return by_star.where(pure, by_momentum)
+
+
+def _smaller(one: xarray.DataArray, other: xarray.DataArray) -> xarray.DataArray:
+    return one.where(one < other, other)
+
+
+def _star_of_momenta(sweep: xarray.Dataset) -> xarray.DataArray | None:
+    """Number of the star of every total momentum, which have one spectrum; None where a twist splits it."""
     if any(np.any(_value(sweep, name) != 0) for name in TWISTS):
-        return weight.rename({"sector": "star"})
+        return None
     supercell = supercell_swept(sweep)
     star = {supercell.momentum_class(k): n for n, each in enumerate(stars(supercell)) for k in each}
     labels = np.stack([sweep["sector_1"].values, sweep["sector_2"].values], axis=1)
     number = [star[supercell.momentum_class(label)] for label in labels]
-    return weight.groupby(xarray.DataArray(number, dims="sector", name="star")).sum()
+    return xarray.DataArray(number, dims="sector", name="star")
 
 
 def _value(sweep: xarray.Dataset, parameter: str) -> np.ndarray:
@@ -167,4 +191,4 @@ def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:
     weight = sweep["sector_weight"]
     least = weight.min([dim for dim in weight.dims if dim != "sector"])
     best = least.isel(sector=int(least.argmax("sector")))
-    return (int(best["sector_1"]), int(best["sector_2"])) if float(best) > 0.95 else None
+    return (int(best["sector_1"]), int(best["sector_2"])) if float(best) > _PURE else None

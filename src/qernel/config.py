@@ -381,11 +381,24 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
 
 
 def overridden(tree: dict[str, Any], overrides: Iterable[str]) -> Config:
-    """A nested dictionary with `key=value` overrides, checked; raises UserError."""
+    """A nested dictionary with `key=value` overrides, checked; raises UserError.
+
+    Another optimizer than the dictionary's comes with its own learning rate, unless an override gives one.
+    """
+    before, named = _optimizer_of(tree).get("name", "spring"), set()
     for override in overrides:
         key, value = _parse_override(override)
         _assign(tree, key, value)
+        named.add(key[-1])
+    optimizer = _optimizer_of(tree)
+    if optimizer.get("name", "spring") != before and not named & {"learning_rate", "optimizer"}:
+        optimizer.pop("learning_rate", None)
     return parse_config(tree)
+
+
+def _optimizer_of(tree: dict[str, Any]) -> dict[str, Any]:
+    section = tree.get("optimizer")
+    return section if isinstance(section, dict) else {}
 
 
 def parse_config(tree: dict[str, Any]) -> Config:

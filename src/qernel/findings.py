@@ -93,8 +93,8 @@ def conclusion(evidence: Evidence) -> str:
         also = f"; elsewhere {_signs(name for name, _ in evidence.others)}" if evidence.others else ""
         return f"no transition found: the interaction energy alone has {size} {where} ({chance}){also}"
     agree = f"; with it {_signs(evidence.agreeing)}" if evidence.agreeing else ""
-    crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
-    at = f" at {crossed}" if "energies" in evidence.agreeing else ""
+    crossed = ", ".join(with_error(each.value, each.error) for each in evidence.agreeing_crossings)
+    at = f" at {crossed}" if crossed else ""
     return f"transition found: the interaction energy has {size} {where}{agree}{at}"
 
 

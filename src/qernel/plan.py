@@ -169,9 +169,8 @@ def _seconds_of_passes(config: Config, state: TrainingState, mesh: Mesh) -> floa
         return rows if keep else rows.along(rows.combine(weights))
 
     uses = 1 if keep else MOST_ITERATIONS + _FURTHER_USES
-    weights = jax.random.normal(
-        jax.random.key(0), (2 * state.walkers.electrons.shape[1],), training.precision
-    )
+    rows = 2 * training.walkers
+    weights = jax.random.normal(jax.random.key(0), (rows,), training.precision)
     seconds = _fastest(lambda: use_scores(state.model, weights))
     return _fastest(lambda: energies(state.model)) + uses * seconds
 

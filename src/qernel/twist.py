@@ -26,7 +26,7 @@ def twist_average(data: xarray.Dataset) -> xarray.Dataset | None:
         weight = weight * xarray.DataArray(each, dims=name)
     averaged = {}
     for name, values in data.data_vars.items():
-        if not set(dims) <= set(values.dims):
+        if not set(dims) <= set(values.dims) or name in ("lead", "lead_error"):  # of another state at each
             continue
         if f"{name}_error" in data or str(name).startswith("exact_"):
             averaged[name] = (weight * values).sum(dims)

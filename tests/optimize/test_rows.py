@@ -34,6 +34,22 @@ def test_same_size(both):
     assert kept.count == 4 * WALKERS
 
 
+def test_products_of_a_single_context(both):
+    """Which are computed in another way than those of several."""
+    kept = both[0]
+    alone = eqx.tree_at(
+        lambda rows: (rows.scores, rows.factors),
+        kept,
+        (jax.tree.map(lambda x: x[:1], kept.scores), kept.factors[:1]),
+    )
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=4 * WALKERS)).at[2 * WALKERS :].set(0.0)
+    for one, all_of_them in zip(
+        *(jax.tree.leaves(each) for each in (alone.combine(weights[: 2 * WALKERS]), kept.combine(weights))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, all_of_them, rtol=1e-12, atol=1e-12)
+
+
 def test_same_products(both):
     random = np.random.default_rng(0)
     weights = jnp.asarray(random.normal(size=4 * WALKERS))

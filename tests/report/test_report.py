@@ -358,7 +358,9 @@ def test_a_mixture_of_momenta_and_a_wide_spread_are_flagged(reported):
     assert [index for index, found in texts.items() if any("mixes momenta" in text for text in found)] == [
         (1,)
     ]
-    assert [index for index, found in texts.items() if any("spreads 2.5" in text for text in found)] == [(2,)]
+    assert [index for index, found in texts.items() if any("spreads over 2.5" in text for text in found)] == [
+        (2,)
+    ]
     mixed["sector_weight_error"][:] = 0.2
     ordered = mixed.assign_attrs(model_sector="order")
     for other in (mixed, ordered.assign(sector_weight_error=(dims, np.zeros_like(weight)))):

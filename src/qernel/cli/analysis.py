@@ -56,7 +56,8 @@ def transition(
             about = f"{evidence.points} contexts, {where}, training step {step}"
             console.print(f"{name}: {about}", highlight=False, soft_wrap=True)
         console.print(transition_table(evidence))
-        note_flags(data)
+        for name, each in weighed.sweeps.items():
+            note_flags(each, name if len(weighed.sweeps) > 1 else "")
         if evidence.sectors:
             console.print(momenta(evidence), highlight=False, soft_wrap=True)
         console.print(conclusion(evidence), highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Commands that measure trained wavefunctions by inference: sweep, compare, hysteresis."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,7 @@ def sweep(
     sweeps = {name: data for name, (data, _) in written.items()}
     if several:
         _print_crossings(compare(sweeps))
-    _print_twist_average(envelope(sweeps))
+    _print_twist_average(sweeps)
 
 
 @app.command(name="compare")
@@ -119,7 +120,7 @@ def compare_command(
     _print_crossings(data)
     path = write_sweep(data, out, "comparison")
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    _print_twist_average(envelope(sweeps))
+    _print_twist_average(sweeps)
 
 
 @app.command
@@ -176,12 +177,13 @@ def _print_crossings(data: xarray.Dataset) -> None:
         console.print(gives_way(crossing), highlight=False, soft_wrap=True)
 
 
-def _print_twist_average(data: xarray.Dataset) -> None:
-    """Averages over boundary twists, where a sweep covers a period of them."""
+def _print_twist_average(sweeps: Mapping[str, xarray.Dataset]) -> None:
+    """Averages of the lowest model over boundary twists, where sweeps cover a period of them."""
+    data = envelope(sweeps)
     averaged = twist_average(data)
     if averaged is None:
         return
     console.print(sweep_table(averaged, "averages over twists"))
-    if label := momentum(data):
+    if len(sweeps) == 1 and (label := momentum(data)):
         what = f"note: of momentum {label} at every twist: too high where another one is lower"
         console.print(what, highlight=False, soft_wrap=True)

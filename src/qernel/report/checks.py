@@ -64,11 +64,13 @@ def flags_of(
             flags.append(Flag(_about_residual(name)))
     if "spread" in point and float(point["spread"]) > _WIDEST * spread:
         flags.append(
-            Flag(f"local energy spreads {_WIDEST:g} times as far as at the median context: train on here")
+            Flag(
+                f"local energy spreads over {_WIDEST:g} times as far as at the median context: train on here"
+            )
         )
     if _mixes_momenta(point):
         flags.append(Flag("psi mixes momenta: an eigenstate has one (model.sector)"))
-    if float(point["energy_error"]) > point.attrs.get("target_error_meV", math.inf):
+    if not float(point["energy_error"]) <= point.attrs.get("target_error_meV", math.inf):
         flags.append(
             Flag(f"less precise than asked for, {point.attrs['target_error_meV']:g} meV per electron")
         )

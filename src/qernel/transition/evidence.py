@@ -101,15 +101,21 @@ class Evidence(NamedTuple):
         return list(dict.fromkeys(name for name, each in self.others if _overlap(within, each)))
 
     @property
+    def agreeing_crossings(self) -> list[Crossing]:
+        """Those of the crossings that are where the interaction energy breaks."""
+        interaction = self.breaks.get("coulomb")
+        if interaction is None:
+            return []
+        return [each for each in self.crossings if _overlap(interaction.within_95, _within_95(each))]
+
+    @property
     def others(self) -> list[tuple[str, Interval]]:
         """The signs that are found beside the interaction energy, with their 95% intervals."""
         others = [(name, each) for name, each in self.breaks.items() if each.found and name != "coulomb"]
         found = [(name, each.within_95) for name, each in others]
         if self.peak and self.peak.found:
             found.append(("susceptibility", self.peak.within_95))
-        for each in self.crossings:
-            found.append(("energies", (each.value - 2 * each.error, each.value + 2 * each.error)))
-        return found
+        return found + [("energies", _within_95(each)) for each in self.crossings]
 
     @property
     def place(self) -> Place | None:
@@ -141,7 +147,7 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
     for variable in (name.format(parameter) for name in BREAKING):
         here, values, errors = _measured(data, variable)
         if len(here) >= LEAST_POINTS:
-            breaks[variable] = _widened(locate(here, values, errors, seed=seed), data)
+            breaks[variable] = _widened(locate(here, values, errors, seed=seed), data, turns)
     susceptibility, peak = f"susceptibility_{parameter}", None
     # Between models of different sectors nothing was measured of how one turns into the other.
     if "model" not in data.coords:
@@ -162,12 +168,12 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
     )
 
 
-def _widened(found: Break, data: xarray.Dataset) -> Break:
-    """With intervals that do not take for granted which of several models is the lowest."""
+def _widened(found: Break, data: xarray.Dataset, turns: Sequence[Interval]) -> Break:
+    """With intervals that do not take for granted which of several states is the lowest."""
     if "model" not in data.coords:
         return found
     within = (
-        while_undecided(each, share, data)
+        while_undecided(each, share, data, turns)
         for each, share in ((found.within_68, 0.68), (found.within_95, 0.95))
     )
     return found._replace(**dict(zip(("within_68", "within_95"), within, strict=True)))
@@ -219,6 +225,10 @@ def _changes(data: xarray.Dataset) -> tuple[list[Interval], list[Interval]]:
         alike = share_momenta(*(data.isel({parameter: j}) for j in (i, i + 1)))
         found[0 if alike else 1].append((x[i], x[i + 1]))
     return found
+
+
+def _within_95(crossing: Crossing) -> Interval:
+    return crossing.value - 2 * crossing.error, crossing.value + 2 * crossing.error
 
 
 def _overlap(one: Interval, other: Interval) -> bool:

@@ -27,12 +27,15 @@ _FILLED = {
 
 
 def check_no_transition(*, walkers: int = 256, samples: int = 60) -> Iterator[Check]:
-    """`qernel transition` finds none of its signs in a sweep of electrons without interaction."""
+    """Nothing jumps or bends by `qernel transition` in a sweep of electrons without interaction.
+
+    How their states change from depth to depth is not measured: each depth has a wavefunction of its own.
+    """
     evidence = weigh(sweep_of_filled_bands(walkers, samples))
     signs = [each.found for each in evidence.breaks.values()]
     yield Check(
         _GROUP,
-        f"signs of a transition, of {len(signs)}, electrons without interaction",
+        f"jumps and kinks in {len(signs)} signs of a transition, electrons without interaction",
         "1",
         0.0,
         float(sum(signs)),
