@@ -29,7 +29,7 @@ def transition_table(evidence: Evidence) -> Table:
         row = row if peak.found else ("none", "", "")
         table.add_row("susceptibility", *row, f"{peak.p_value:.1%}")
     elif evidence.crossings:
-        table.add_row("susceptibility", "not defined where energies cross")
+        table.add_row("susceptibility", "not defined")
     for crossing in evidence.crossings:
         at = with_error(crossing.value, crossing.error)
         table.add_row("energies", f"cross at {at}")
