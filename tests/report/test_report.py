@@ -31,7 +31,10 @@ from qernel.report.header import facts
 from qernel.report.history import LateFit, late_fit, mean_excess, training_curves
 from qernel.report.numbers import decimals_for, fixed
 from qernel.report.page import write_report
+from qernel.report.publish import Folder
 from qernel.report.style import figure_style
+from qernel.report.sweep_data import momentum_columns
+from qernel.report.sweep_section import _routing
 from qernel.report.sweep_words import findings
 from qernel.runs import Run
 from qernel.sweep import context_grid
@@ -783,17 +786,49 @@ def test_state_figure_draws_what_was_measured(reported):
         assert drawn(axes, DEPTHS, data[name].values)
 
 
-def test_routing_figure_draws_a_panel_a_layer(reported):
-    line, ranges = reported.line.squeeze(), reported.run.config().contexts
+def test_weights_of_momenta_are_published_with_their_errors(reported):
+    plain = reported.line.squeeze().drop_vars(["sector_weight", "sector_1", "sector_2"], errors="ignore")
+    weight = np.random.default_rng(1).dirichlet(np.ones(2), size=len(DEPTHS))
+    dims = ("moire_depth", "sector")
+    labels = {"sector_1": ("sector", [0, -1]), "sector_2": ("sector", [0, 2])}
+    data = plain.assign(sector_weight=(dims, weight), sector_weight_error=(dims, 0.1 * weight))
+    header, rows = momentum_columns(data.assign_coords(labels))
+    assert header == ["moire_depth", "sector_1", "sector_2", "sector_weight", "sector_weight_error"]
+    assert [tuple(row[:3]) for row in rows[:2]] == [(DEPTHS[0], 0, 0), (DEPTHS[0], -1, 2)]
+    np.testing.assert_array_equal(
+        [row[3:] for row in rows], np.stack([weight, 0.1 * weight], -1).reshape(-1, 2)
+    )
+
+
+def routed(line):
+    """A sweep with made-up weights of three experts in two layers."""
     weights = np.random.default_rng(0).dirichlet(np.ones(3), size=(len(DEPTHS), 2))
     used = 1.0 + weights[..., 0]
     dims = ("moire_depth", "layer", "expert")
-    data = line.assign(
+    return line.assign(
         expert_weight=(dims, weights),
         expert_weight_error=(dims, 0.01 * weights),
         experts_used=(dims[:2], used),
         experts_used_error=(dims[:2], 0.01 * used),
     )
+
+
+def test_weights_of_experts_are_published_with_their_errors(reported, tmp_path):
+    data = routed(reported.line.squeeze())
+    with figure_style():
+        _routing(data, "sweep", reported.run.config(), Folder(tmp_path))
+    with open(tmp_path / "sweep-routing.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * len(DEPTHS)
+    here = data.isel(moire_depth=1, layer=0)
+    assert float(rows[2]["expert_3"]) == float(here["expert_weight"][2])
+    assert float(rows[2]["expert_3_error"]) == float(here["expert_weight_error"][2])
+    assert float(rows[2]["experts_used_error"]) == float(here["experts_used_error"])
+
+
+def test_routing_figure_draws_a_panel_a_layer(reported):
+    data, ranges = routed(reported.line.squeeze()), reported.run.config().contexts
+    weights, used = data["expert_weight"].values, data["experts_used"].values
     with figure_style():
         first, second, count = figures.sweep_routing(data, ranges).axes
     for layer, axes in enumerate((first, second)):

@@ -57,6 +57,17 @@ def columns(data: xarray.Dataset, names: Sequence[str]) -> Data:
     return Data([_with_unit(data[name]) for name in (*swept(data), *present)], rows)
 
 
+def momentum_columns(data: xarray.Dataset) -> Data:
+    """Weight of psi in each total momentum, by its integer label; a row per context and momentum."""
+    names = [each for each in ("sector_weight", "sector_weight_error") if each in data]
+    labels = ["sector_1", "sector_2"]
+
+    def momenta(point: xarray.Dataset) -> list[np.ndarray]:
+        return [point[name].values for name in (*labels, *names)]
+
+    return _rows_at(data, indices(data), [*labels, *names], momenta)
+
+
 def density_columns(data: xarray.Dataset, chosen: Sequence[Index], supercell: Supercell) -> Data:
     """Density of every bin at the chosen contexts, as counted; a row per bin."""
     centres = bin_centres(supercell.vectors, data["density"].shape[-1]).reshape(-1, 2)

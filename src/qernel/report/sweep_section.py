@@ -3,6 +3,7 @@
 import string
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import xarray
 
 from qernel.config import Config
@@ -10,12 +11,13 @@ from qernel.dataset import component_names
 from qernel.report import figures, html
 from qernel.report.checks import flag_sweep
 from qernel.report.drawing import Index
-from qernel.report.publish import Data, Folder, publish_figure
+from qernel.report.publish import Data, Folder, publish_data, publish_figure
 from qernel.report.snapshots_section import snapshots_section
 from qernel.report.style import spoken
 from qernel.report.sweep_data import (
     columns,
     drop_single,
+    momentum_columns,
     swept,
 )
 from qernel.report.sweep_table import html_sweep_table
@@ -95,12 +97,16 @@ def _curves(
         for letter, text in zip("abc", [told[n] for n in told if n in data], strict=False)
     ]
     if words:
+        weights = ""
+        if "sector_weight" in data:
+            file = publish_data(folder, f"{name}-momenta", momentum_columns(data))
+            weights = f" Weights of all momenta: {file}."
         names = ["bragg_sqrt3", "bragg_moire", susceptibility]
         yield publish_figure(
             folder,
             f"{name}-state",
             "Momentum, Bragg peaks, susceptibility",
-            f"{'; '.join(words).capitalize()}. {closing}",
+            f"{'; '.join(words).capitalize()}. {closing}{weights}",
             figures.sweep_state(data, ranges),
             columns(data, [each for n in names for each in (n, f"{n}_error")]),
         )
@@ -153,15 +159,17 @@ def _routing(data: xarray.Dataset, name: str, config: Config, folder: Folder) ->
     layers = data.sizes["layer"]
     letters = string.ascii_lowercase[:layers]
     panels = ", ".join(f"({letter}) layer {number}" for number, letter in enumerate(letters, start=1))
-    header = [
-        *swept(data),
-        "layer",
-        *(f"expert_{n + 1}" for n in range(data.sizes["expert"])),
-        "experts_used",
-    ]
+    experts = [f"expert_{n + 1}" for n in range(data.sizes["expert"])]
+    header = [*swept(data), "layer", *experts, *(f"{each}_error" for each in experts)]
+    header += ["experts_used", "experts_used_error"]
+    names = ("expert_weight", "expert_weight_error", "experts_used", "experts_used_error")
     (parameter,) = swept(data)
     rows = [
-        [float(point[parameter]), layer + 1, *map(float, here["expert_weight"]), float(here["experts_used"])]
+        [
+            float(point[parameter]),
+            layer + 1,
+            *np.concatenate([np.ravel(here[each]) for each in names]).tolist(),
+        ]
         for point in (data.isel({parameter: index}) for index in range(data.sizes[parameter]))
         for layer, here in ((layer, point.isel(layer=layer)) for layer in range(layers))
     ]
