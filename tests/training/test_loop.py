@@ -223,6 +223,5 @@ def test_optimizers_that_take_a_gradient_lower_the_energy(tiny, optimizer):
     config = tiny(f"optimizer.name={optimizer}", "walkers=64", "stages=[{steps=60}]", "contexts={}")
     with jax.numpy_dtype_promotion("standard"):  # which optax relies on
         energies = np.array([metrics.energy for _, metrics in train(config, initial_state(config))])
-    first, last = energies[:10, 0], energies[-10:, 0]
-    error = np.hypot(first.std(), last.std()) / math.sqrt(10)
-    assert last.mean() < first.mean() - 4 * error
+    first, last = energies[:10, 0], energies[-10:, 0]  # of which the former still fall
+    assert last.mean() < first.mean() - 8 * last.std() / math.sqrt(10)
