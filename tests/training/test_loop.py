@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from qernel.batching import walker_mesh
@@ -18,13 +17,6 @@ from qernel.training.checkpoint import load_checkpoint, save_checkpoint
 from qernel.training.contexts import draw_contexts
 from qernel.training.loop import TrainingStopped, initial_state, train
 from qernel.training.step import make_optimization
-
-
-@pytest.fixture(autouse=True)
-def few_compiled_functions():
-    """The functions of so many trainings are more than a process can hold."""
-    yield
-    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
@@ -102,27 +94,6 @@ def test_step_that_is_not_finite_is_refused_and_counted(straight, tiny):
     assert (int(after.refused), int(after.refused_in_a_row)) == (1, 1)
     assert_equal(after.model, before.model)
     assert_equal(after.optimizer, before.optimizer)
-
-
-@pytest.mark.parametrize("bad", ["update", "memory", None])
-def test_a_step_is_refused_where_update_or_memory_are_not_finite(tiny, bad):
-    config = tiny("optimizer.name=adam")
-    hamiltonian, state = make_hamiltonian(config), initial_state(config)
-    number = {name: jnp.nan if name == bad else 0.5 for name in ("update", "memory")}
-
-    def update(gradient, memory, parameters=None, **_):
-        return jax.tree.map(lambda g: jnp.full_like(g, number["update"]), gradient), memory + number["memory"]
-
-    optimizer = optax.GradientTransformationExtraArgs(lambda parameters: jnp.zeros(3), update)
-    before = eqx.tree_at(lambda s: s.optimizer, state, jnp.zeros(3))
-    mesh = walker_mesh(config.training.walkers // 2)
-    after, metrics, energies = make_optimization(config, hamiltonian, optimizer, mesh)(before, jnp.ones(2))
-    assert np.isfinite(energies).all()
-    assert bool(metrics.refused) == (bad is not None)
-    moved = 0.0 if bad else 0.5
-    np.testing.assert_array_equal(after.optimizer, np.full(3, moved))
-    for a, b in zip(leaves(after.model), leaves(before.model), strict=True):
-        np.testing.assert_allclose(a, b + moved)
 
 
 def test_good_step_ends_the_row_of_refusals(straight, tiny):
@@ -216,12 +187,3 @@ def test_stages_that_changed_under_way_get_their_contexts(tiny):
     ((state, metrics),) = train(changed, state)
     assert state.walkers.electrons.shape[:2] == (4, 4)
     assert metrics.energy.shape == (4,)
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_optimizers_that_take_a_gradient_lower_the_energy(tiny, optimizer):
-    config = tiny(f"optimizer.name={optimizer}", "walkers=64", "stages=[{steps=60}]", "contexts={}")
-    with jax.numpy_dtype_promotion("standard"):  # which optax relies on
-        energies = np.array([metrics.energy for _, metrics in train(config, initial_state(config))])
-    first, last = energies[:10, 0], energies[-10:, 0]  # of which the former still fall
-    assert last.mean() < first.mean() - 8 * last.std() / math.sqrt(10)
