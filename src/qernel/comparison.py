@@ -17,7 +17,7 @@ from qernel.dataset import supercell_swept
 from qernel.reference.stars import stars
 from qernel.units import TWISTS
 
-_PURE = 0.95  # weight of the momentum of a wavefunction that has one
+PURE = 0.95  # weight of the momentum of a wavefunction that has one
 _SHARED = 0.5  # weight of the momenta that two models have in common, from which they may be one state
 
 
@@ -160,7 +160,7 @@ def _shared_weight(one: xarray.Dataset, other: xarray.Dataset) -> xarray.DataArr
     if star is None:
         return by_momentum
     by_star = _smaller(first.groupby(star).sum(), second.groupby(star).sum()).sum("star")
-    pure = (first.max("sector") > _PURE) & (second.max("sector") > _PURE)
+    pure = (first.max("sector") > PURE) & (second.max("sector") > PURE)
     return by_star.where(pure, by_momentum)
 
 
@@ -191,4 +191,4 @@ def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:
     weight = sweep["sector_weight"]
     least = weight.min([dim for dim in weight.dims if dim != "sector"])
     best = least.isel(sector=int(least.argmax("sector")))
-    return (int(best["sector_1"]), int(best["sector_2"])) if float(best) > _PURE else None
+    return (int(best["sector_1"]), int(best["sector_2"])) if float(best) > PURE else None

@@ -101,17 +101,14 @@ def provenance(sweeps: Mapping[str, xarray.Dataset], seed: int) -> dict:
 
     Files that lie below the working directory are named from there.
     """
-    kept, here = ("training_step", "created", "walkers_per_context", "samples"), Path.cwd()
+    numbers, here = ("training_step", "walkers_per_context", "samples"), Path.cwd()
 
     def of(data: xarray.Dataset) -> dict:
         file = Path(data.encoding["source"])
-        attributes = {key: data.attrs[key] for key in kept}
-        numbers = {key: int(value) for key, value in attributes.items() if key != "created"}  # not numpy's
-        return (
-            {"file": str(file.relative_to(here) if file.is_relative_to(here) else file)}
-            | attributes
-            | numbers
-        )
+        name = str(file.relative_to(here) if file.is_relative_to(here) else file)
+        return {"file": name, "created": data.attrs["created"]} | {
+            key: int(data.attrs[key]) for key in numbers
+        }
 
     made = [{"name": name} | of(data) for name, data in sweeps.items()]
     return {"program": f"qernel {qernel.__version__}", "seed": seed, "sweeps": made}

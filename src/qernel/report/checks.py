@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
-from qernel.comparison import momentum
+from qernel.comparison import PURE, momentum
 from qernel.measurement import DRIFT
 from qernel.report.style import symbol
 from qernel.units import CONTEXT_PARAMETERS
@@ -18,7 +18,6 @@ _SURE = 4.0  # and in standard errors, of which there are many
 _SIGMAS = 3.0
 _WIDEST = 2.5  # spread of the local energy, in medians of the sweep,
 _FEWEST = 5  # of so many contexts
-_LEAST_WEIGHT = 0.95  # of a state that has a momentum
 _HAVE_MOMENTUM = {  # by model.sector
     "free": "momenta are free, yet psi has",
     "lowest": "psi has the lowest momentum of electrons without interaction,",
@@ -89,7 +88,7 @@ def _mixes_momenta(point: xarray.Dataset) -> bool:
     if "sector_weight_error" not in point or point.attrs.get("model_sector") == "order":
         return False
     largest = point.isel(sector=int(point["sector_weight"].argmax("sector")))
-    return float(largest["sector_weight"] + _SIGMAS * largest["sector_weight_error"]) < _LEAST_WEIGHT
+    return float(largest["sector_weight"] + _SIGMAS * largest["sector_weight_error"]) < PURE
 
 
 def below_exact(point: xarray.Dataset) -> bool:
