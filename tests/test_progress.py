@@ -20,9 +20,13 @@ def said(monkeypatch, shares):
 
 
 def test_without_a_terminal_a_line_a_minute(monkeypatch):
-    # At 80 and at 160 seconds, when a fourth and a half are done.
+    # At 80 and at 160 seconds, at the pace since a tenth was done, at 40: what came before was compilation.
     lines = said(monkeypatch, [0.1, 0.25, 0.4, 0.5]).splitlines()
-    assert lines == ["measured 25%, 4:00 left", "measured 50%, 2:40 left"]
+    assert lines == ["measured 25%, 3:20 left", "measured 50%, 2:30 left"]
+
+
+def test_no_time_is_told_from_next_to_nothing(monkeypatch):
+    assert said(monkeypatch, [0.01, 0.02]).splitlines() == ["measured 2%"]
 
 
 def test_the_clock_starts_anew_with_other_measurements(monkeypatch):

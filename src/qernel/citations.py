@@ -59,7 +59,7 @@ PAPERS = (
         "Is attention all you need to solve the correlated electron problem?",
         2025,
         _journal("Physical Review B", "112", "045119", "2502.05383"),
-        lambda config: not _is_qernel(config),
+        lambda config: config.model.ansatz in ("psiformer", "slaternet"),
     ),
     Paper(
         "vonGlehn2023",
@@ -68,7 +68,7 @@ PAPERS = (
         "A Self-Attention Ansatz for Ab-initio Quantum Chemistry",
         2023,
         _arxiv("2211.13672"),
-        lambda config: config.model.ansatz != "slaternet",
+        lambda config: config.model.ansatz in ("qernel", "psiformer"),
     ),
     Paper(
         "Ainslie2023",

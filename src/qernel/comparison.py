@@ -91,12 +91,12 @@ def _lead(compared: xarray.Dataset, stacked: xarray.Dataset, index: xarray.DataA
 def while_undecided(
     interval: tuple[float, float], share: float, data: xarray.Dataset, turns: Sequence[tuple[float, float]]
 ) -> tuple[float, float]:
-    """An interval of confidence `share` that holds a change of the lowest state, with what may hold it too.
+    """An interval that holds a change of the lowest state, wider where it is not decided which is lowest.
 
     `turns` are the pairs of contexts of an envelope over one parameter between which its state changes. Where
-    the lowest energies of two states differ by no more than this confidence tells apart, the change may be on
-    either side of the context: the gap there belongs to the interval. Of three states or more it may be wider
-    than it needs to be.
+    the energies of the two lowest states differ by no more than the confidence `share` tells apart, the
+    change may be on either side of the context: the interval goes on over its neighbouring gap, to the first
+    context that is decided. Of three states or more it may be wider than it needs to be.
     """
     (parameter,) = (str(dim) for dim in data["energy"].dims)
     x = data[parameter].values.astype(float)
@@ -140,8 +140,8 @@ def lowest_of(sweeps: Mapping[str, xarray.Dataset]) -> tuple[xarray.Dataset, lis
 def share_momenta(one: xarray.Dataset, other: xarray.Dataset) -> bool:
     """Whether two measurements at one context have most of their weight in the same momenta, if known.
 
-    Such models may be two approximations of one state, and so may those of momenta that a symmetry turns into
-    each other.
+    Such models may be two approximations of one state. So may pure ones of two momenta of one star, which a
+    symmetry turns into each other.
     """
     if "sector_weight" not in one or "sector_weight" not in other:
         return False
@@ -151,8 +151,8 @@ def share_momenta(one: xarray.Dataset, other: xarray.Dataset) -> bool:
 def _shared_weight(one: xarray.Dataset, other: xarray.Dataset) -> xarray.DataArray:
     """Weight of the momenta that two wavefunctions have in common.
 
-    Where each has one momentum, those that a symmetry turns into each other are one. A crystal mixes momenta:
-    of it the others would count as well.
+    Two pure ones are compared star by star: momenta that a symmetry turns into each other are one. Where one
+    mixes momenta, as a crystal does, momentum by momentum: its own stars would hold nearly all of any other.
     """
     first, second = (each["sector_weight"].drop_vars(["sector_1", "sector_2"]) for each in (one, other))
     by_momentum = _smaller(first, second).sum("sector")
@@ -185,7 +185,7 @@ def _value(sweep: xarray.Dataset, parameter: str) -> np.ndarray:
 
 
 def momentum(sweep: xarray.Dataset) -> tuple[int, int] | None:
-    """Label of the total momentum that holds more than 95% of psi at every context; None if none does."""
+    """Label of the total momentum that psi has (`PURE`) at every context; None where it has none."""
     if "sector_weight" not in sweep:
         return None
     weight = sweep["sector_weight"]

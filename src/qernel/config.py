@@ -6,7 +6,7 @@ back, resolved, to its directory. Unknown keys are errors.
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -73,7 +73,7 @@ class SystemConfig(_Section):
     @classmethod
     def _fraction(cls, filling):
         try:
-            Fraction(filling or 0)
+            Fraction(0 if filling is None else filling)
         except (ValueError, ZeroDivisionError):
             raise ValueError("needs to be a fraction such as '2/3'") from None
         return filling
@@ -86,7 +86,7 @@ class SystemConfig(_Section):
         if self.filling is not None and Fraction(self.filling) * cells != count:
             raise ValueError(
                 f"{count} electrons in {cells} moiré cells are a filling of {Fraction(count, cells)},"
-                f" not {self.filling}"
+                f" not {self.filling}: set cells, electrons or filling accordingly"
             )
         if max(self.electrons) > 7 * cells:
             raise ValueError(f"{max(self.electrons)} electrons of one spin do not fit: at most {7 * cells}")
@@ -97,7 +97,7 @@ class SystemConfig(_Section):
         return Supercell(self.supercell) if self.supercell else supercell_of(self.cells or 1)
 
     def physical(self) -> dict[str, Any]:
-        """All that the Hamiltonian depends on, in one way of several that it can be written in."""
+        """All that the Hamiltonian depends on, the same however the supercell is written."""
         fields = self.model_dump(exclude={"cells", "filling"})
         return fields | {"supercell": self.lattice().matrix}
 
@@ -350,7 +350,7 @@ class Config(_Section):
         for name, (low, high) in self.training.within.items():
             if name not in self.contexts:
                 varying = ", ".join(self.contexts) or "none"
-                raise ValueError(f"training.within: '{name}' is none of the contexts, which are {varying}")
+                raise ValueError(f"training.within: the contexts are {varying}, '{name}' is not among them")
             least, most = self.contexts[name]
             if not least <= low <= high <= most:
                 raise ValueError(f"training.within.{name} = [{low}, {high}] is not inside [{least}, {most}]")
@@ -406,7 +406,7 @@ def parse_config(tree: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise UserError("; ".join(_explain(problem) for problem in error.errors())) from None
+        raise UserError("; ".join(map(_explain, _causes(error.errors())))) from None
 
 
 def preset_names() -> list[str]:
@@ -464,6 +464,17 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
+def _causes(problems: Sequence[Any]) -> list[Any]:
+    """Without complaints that a list is short where its entries are what is wrong."""
+
+    def is_consequence(problem: Any) -> bool:
+        at = problem["loc"]
+        inside = [each["loc"] for each in problems if len(each["loc"]) > len(at)]
+        return problem["type"] == "too_short" and any(loc[: len(at)] == at for loc in inside)
+
+    return [each for each in problems if not is_consequence(each)]
+
+
 def _explain(problem: Any) -> str:
     """One line for one pydantic error: key, value, and what is allowed."""
     location = [str(part) for part in problem["loc"]]
@@ -473,15 +484,28 @@ def _explain(problem: Any) -> str:
         if len(location) == 1:
             everywhere = (name for section in _SECTIONS.values() for name in section.model_fields)
             return f"unknown key {key}{suggestion(key, [*Config.model_fields, *everywhere])}"
-        section = _SECTIONS.get(location[0], Config)
+        section = Stage if "stages" in location else _SECTIONS.get(location[0], Config)
         return f"unknown key {key}{suggestion(location[-1], section.model_fields)}"
+    if problem["type"] == "missing" and location[-1].isdigit():
+        return f"{'.'.join(location[:-1])} has {location[-1]} entry, and needs more: {_example(location)}"
     if problem["type"] == "missing":
         return f"{key} is missing: it has no default"
     if problem["type"] == "tuple_type":
-        message = "give a list in brackets, e.g. [6, 0]"
+        message = _example(location)
+    if problem["type"] == "too_short":
+        least = problem["ctx"]["min_length"]
+        message = f"needs {least} {'entry' if least == 1 else 'entries'} at least"
     value = problem["input"]
     shown = f" = {value!r}" if key and not isinstance(value, dict | BaseModel) else ""
     return f"{key or 'configuration'}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _example(location: list[str]) -> str:
+    if "stages" in location:
+        return "give a list of stages, e.g. [{steps=600, contexts=4}]"
+    if location[0] == "contexts" or "within" in location:
+        return "give the lower and the upper end in brackets, e.g. [0.5, 1.6]"
+    return "give a list in brackets, e.g. [6, 0]"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

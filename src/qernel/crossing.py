@@ -7,8 +7,9 @@ fit,
 
     sigma_x = sqrt(p(x)^T C p(x)) / |slope at x|,        p(x) = (1, x, x^2),
 
-C being the coefficients' covariance (`least_squares.fit`). Where the parabola contradicts the contexts next
-to the change it follows fewer, in the end a straight line follows the two of the change.
+C being the coefficients' covariance (`least_squares.fit`). Where the parabola's zero is not between the
+nearest contexts on either side whose difference is beyond the noise, it follows fewer contexts; in the end a
+straight line follows the two of the change.
 """
 
 import math
@@ -46,9 +47,10 @@ class _Zero(NamedTuple):
 def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossing]:
     """Where the lowest of several models changes along a parameter; both arrays are over (model, parameter).
 
-    Where two models change places several times and what lies between is noise, they cross once, or not at
-    all if the same one is lowest in the end. Where on one side their difference is noise as far as the
-    contexts reach, they do not cross. Contexts without error bars are left out.
+    Where two models change places several times and what lies between is noise, they cross once or, if the
+    first is lowest again in the end, not at all: A A B A B B is one crossing if the two differ by noise at
+    the contexts in the middle, 2 and 3. Where on one side their difference is noise as far as the contexts
+    reach, they do not cross. Contexts without error bars are left out.
     """
     (parameter,) = (str(dim) for dim in energy.dims if dim != "model")
     energies, errors = (each.transpose("model", ...).values for each in (energy, error))
@@ -60,10 +62,9 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     found, before, i = [], lowest[:1], 1  # the lowest, and those that may have been the lowest before it
     while i < len(x):
         new, end = lowest[i], i
-        for old in [each for each in reversed(before) if each != new] if new != before[-1] else []:
+        for old in _predecessors(before, new):
             gap, spread = energies[new] - energies[old], np.hypot(errors[old], errors[new])
-            begin = int(np.flatnonzero(gap[:i] >= 0)[-1]) if np.any(gap[:i] >= 0) else 0
-            end = _end_of_change(lowest, gap / spread, old, i)
+            begin, end = _change(lowest, gap / spread, old, i)
             was_lower, is_lower = _sides(gap / spread, begin, end)
             if was_lower and is_lower:
                 zero = _zero(x, gap, spread, begin, end)
@@ -76,18 +77,25 @@ def crossings(energy: xarray.DataArray, error: xarray.DataArray) -> list[Crossin
     return found
 
 
-def _end_of_change(lowest: list[int], gap: Points, now: int, begin: int) -> int:
-    """The context where a change from model `now` to the one that is lowest at `begin` is over.
+def _predecessors(before: list[int], new: int) -> list[int]:
+    """The models that may give way to `new`, the latest first; none where it is the lowest already."""
+    return [] if new == before[-1] else [old for old in reversed(before) if old != new]
 
-    The two may change places again as long as the gap, in units of its error, is noise.
+
+def _change(lowest: list[int], gap: Points, old: int, at: int) -> tuple[int, int]:
+    """The last context before a change from `old` to the model that is lowest `at` one, and where it is over.
+
+    The two may change places again as long as the gap, in units of its error, is noise: of A A B A B B the
+    change begins at 1 and is over at 4.
     """
-    end, new = begin, lowest[begin]
-    for i in range(begin, len(lowest) - 1):
-        if lowest[i + 1] not in (now, new) or abs(gap[i]) > _SIGMAS:
+    new, earlier = lowest[at], np.flatnonzero(gap[:at] >= 0)
+    begin, end = int(earlier[-1]) if len(earlier) else 0, at
+    for i in range(at, len(lowest) - 1):
+        if lowest[i + 1] not in (old, new) or abs(gap[i]) > _SIGMAS:
             break
         if lowest[i] != lowest[i + 1] == new:
             end = i + 1
-    return end
+    return begin, end
 
 
 def _sides(gap: Points, begin: int, end: int) -> tuple[bool, bool]:
@@ -97,7 +105,7 @@ def _sides(gap: Points, begin: int, end: int) -> tuple[bool, bool]:
 
 
 def _zero(x: Points, gap: Points, error: Points, begin: int, end: int) -> tuple[float, float]:
-    """Value and error of where a gap that is positive up to `begin` and negative from `end` on is zero."""
+    """Value and error of where a gap is zero that falls below it, up to noise, from `begin` to `end`."""
     sure = np.abs(gap) > _SIGMAS * error
     left, right = x[: begin + 1][sure[: begin + 1]].max(), x[end:][sure[end:]].min()
     for least in _NEAREST:

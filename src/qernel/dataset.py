@@ -31,35 +31,46 @@ def sweep_dataset(
 ) -> xarray.Dataset:
     """One row of results per context of `grid` (context, parameter), the last swept parameter fastest.
 
-    A result NAME with an error gives the variables NAME and NAME_error. A parameter with one value has no
-    dimension beside others with several: its value is the system's.
+    A result NAME with an error gives the variables NAME and NAME_error. A parameter with one value gets no
+    dimension where others have several: its value is the attribute system_PARAMETER.
     """
     names = list(config.contexts)
     values = {name: np.unique(grid[:, names.index(name)]) for name in names}
-    swept = [name for name in names if name in over and len(values[name]) > 1]
-    swept = swept or [name for name in names if name in over][:1] or names[:1]
-    values = {name: values[name] for name in swept}
-    shape = tuple(len(each) for each in values.values())
-    data = xarray.Dataset(coords=values)
+    swept = _swept(over, values)
+    data = xarray.Dataset(coords={name: values[name] for name in swept})
     for name in swept:
         units, long_name = CONTEXT_PARAMETERS[name]
         data[name].attrs = {"units": units, "long_name": long_name}
-    for name, first in rows[0].items():
-        results = [row[name] for row in rows]
-        attributes = {"units": first.units, "long_name": first.long_name}
-        dims = (*swept, *first.dims)
-        stacked = np.stack([result.value for result in results])
-        data[name] = (dims, stacked.reshape((*shape, *stacked.shape[1:])), attributes)
-        if first.error is not None:
-            stacked = np.stack([np.asarray(result.error) for result in results])
-            attributes = attributes | {"long_name": f"standard error of the {first.long_name}"}
-            data[f"{name}_error"] = (dims, stacked.reshape((*shape, *stacked.shape[1:])), attributes)
+    for name in rows[0]:
+        data = data.assign(_variables(name, [row[name] for row in rows], data))
     for name, coordinate in coordinates.items():
         attributes = {"units": coordinate.units, "long_name": coordinate.long_name}
         data = data.assign_coords({name: (coordinate.dims, coordinate.values, attributes)})
     fixed = {name: float(grid[0, i]) for i, name in enumerate(names) if name not in swept}
     data.attrs = _origin(config, effort, step) | _system(config, swept, fixed)
     return data
+
+
+def _swept(over: Mapping[str, Sequence[float]], values: Mapping[str, np.ndarray]) -> list[str]:
+    """Those of the context's parameters that a sweep has as dimensions; one at least, if there is any."""
+    several = [name for name in values if name in over and len(values[name]) > 1]
+    return several or [name for name in values if name in over][:1] or list(values)[:1]
+
+
+def _variables(name: str, results: Sequence[Result], data: xarray.Dataset) -> dict[str, tuple]:
+    """A result of every context, and its error, over the parameters that `data` is swept over."""
+    first, shape = results[0], tuple(data.sizes[each] for each in data.coords)
+
+    def variable(values: Sequence, long_name: str) -> tuple:
+        stacked = np.stack([np.asarray(value) for value in values])
+        attributes = {"units": first.units, "long_name": long_name}
+        return (*data.coords, *first.dims), stacked.reshape((*shape, *stacked.shape[1:])), attributes
+
+    found = {name: variable([each.value for each in results], first.long_name)}
+    if first.error is not None:
+        errors = [each.error for each in results]
+        found[f"{name}_error"] = variable(errors, f"standard error of the {first.long_name}")
+    return found
 
 
 def component_names(data: xarray.Dataset) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
+from qernel.comparison import PURE
 from qernel.crossing import Crossing
 from qernel.diagram import Diagram
 from qernel.hysteresis import Memory
@@ -43,8 +44,8 @@ def diagram_table(diagram: Diagram) -> Table:
     for name in ("at", "interaction energy", "68%", "energies cross", "momenta"):
         table.add_column(name, no_wrap=True)
     for at, evidence in diagram.cuts:
-        found, row = evidence.breaks.get("coulomb"), ("no jump or kink", "")
-        if found and found.found:
+        found, row = evidence.interaction, ("no jump or kink", "")
+        if found:
             why = ", of one momentum" if evidence.switching else ", alone" if evidence.discounted else ""
             row = (f"{found.kind} {_size(found)}{why}", _interval(found.within_68))
         crossed = ", ".join(with_error(each.value, each.error) for each in evidence.crossings)
@@ -64,7 +65,7 @@ def momenta(evidence: Evidence) -> str:
     if evidence.sectors is None:
         return ""
     ends = (
-        f"{sector.label} at {x:.4g}" + (f" ({sector.weight:.0%})" if sector.weight < 0.95 else "")
+        f"{sector.label} at {x:.4g}" + (f" ({sector.weight:.0%})" if sector.weight <= PURE else "")
         for sector, x in zip(evidence.sectors, evidence.range, strict=True)
     )
     return f"momentum {', '.join(ends)}"

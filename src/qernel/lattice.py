@@ -97,13 +97,28 @@ class Supercell:
 
         The k are the shortest representatives modulo the moiré reciprocal lattice.
         """
-        reach = 2 * max(abs(entry) for row in self.matrix for entry in row)
-        labels = integer_grid(reach) - np.rint(twist).astype(int)
+        labels = self._labels_around() - np.rint(twist).astype(int)
         lengths = np.linalg.norm((labels + twist) @ self.reciprocal, axis=1)
-        shortest: dict[tuple[int, int], np.ndarray] = {}
-        for label in labels[np.argsort(lengths.round(9), kind="stable")]:
-            shortest.setdefault(self.momentum_class(label), label)
-        return np.array(list(shortest.values()))
+        return self._first_of_each_class(labels[np.argsort(lengths.round(9), kind="stable")])
+
+    def total_momenta(self) -> np.ndarray:
+        """What total momenta modulo the moiré reciprocal lattice are called: integer labels, (cells, 2).
+
+        The shortest; of several, which `moire_points` may choose among otherwise, the one of least entries.
+        """
+        labels = self._labels_around()
+        lengths = np.linalg.norm(labels @ self.reciprocal, axis=1)
+        return self._first_of_each_class(labels[np.lexsort((abs(labels).max(axis=1), lengths.round(9)))])
+
+    def _labels_around(self) -> np.ndarray:
+        """All labels of reciprocal vectors out to where those of every class are."""
+        return integer_grid(2 * max(abs(entry) for row in self.matrix for entry in row))
+
+    def _first_of_each_class(self, labels: np.ndarray) -> np.ndarray:
+        first: dict[tuple[int, int], np.ndarray] = {}
+        for label in labels:
+            first.setdefault(self.momentum_class(label), label)
+        return np.array(list(first.values()))
 
     def momentum_class(self, label) -> tuple[int, int]:
         """Canonical name of a momentum label modulo the moiré reciprocal lattice."""

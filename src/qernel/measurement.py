@@ -32,7 +32,7 @@ class Effort(NamedTuple):
     """How long each context is sampled, and what is measured. A sample follows `moves` moves."""
 
     walkers: int = 128  # per context
-    equilibration: int = 40  # samples thrown away at least, in two blocks; up to eight more if need be
+    equilibration: int = 40  # samples thrown away at least, in two blocks; up to eight blocks more if need be
     samples: int = 60
     moves: int = 4
     seed: int = 1
@@ -57,8 +57,9 @@ _ENOUGH = 10  # samples of a measurement that was ended early
 
 def check_effort(effort: Effort) -> None:
     """Raises UserError where nothing could be measured by it."""
-    if min(effort.walkers, effort.samples) < 2 or effort.equilibration < 0 or effort.moves < 1:
-        raise UserError("needs walkers >= 2, samples >= 2, equilibration >= 0 and moves >= 1")
+    for name, least in (("walkers", 2), ("samples", 2), ("equilibration", 0), ("moves", 1)):
+        if (value := getattr(effort, name)) < least:
+            raise UserError(f"a measurement needs {name} >= {least}, not {value}")
     if effort.target_error is not None and not effort.target_error > 0:
         error = effort.target_error
         raise UserError(f"the target error has to be above 0 meV per electron, not {error:g}")

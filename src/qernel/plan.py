@@ -31,7 +31,7 @@ from qernel.training.step import TrainingState, make_optimization, training_samp
 
 _FACTOR = 4  # between the microbatches that are tried
 _WORTHWHILE = 0.95  # of a smaller microbatch's time: what a larger one has to do better than
-_FURTHER_USES = 2  # of scores computed anew, beside iterations, of two passes each: sketch, three products
+_FURTHER_USES = 2  # of scores computed anew, beside the iterations': sketch and three products are 4 passes
 _TIMED_WALKERS = 32  # in whole microbatches, that are timed together
 _REPEATS = 3  # calls, of which the fastest counts,
 _LONG_ENOUGH = 10.0  # and seconds after which there are enough

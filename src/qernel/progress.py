@@ -17,6 +17,7 @@ from qernel.training.step import StepMetrics
 _WINDOW = 50  # steps that the printed means run over
 _PLAIN_EVERY_SECONDS = 10.0
 _MEASURING_EVERY_SECONDS = 60.0
+_LEAST_SHARE = 0.03  # of a measurement, that tells its pace
 
 
 class MeasuringView:
@@ -27,11 +28,13 @@ class MeasuringView:
         self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
         self._task = self._bar.add_task("", total=1.0) if self._bar else None
         self._console, self._share = console, 0.0
+        self._first: tuple[float, float] | None = None  # share and time; compilation comes before
 
     def __enter__(self):
-        self._began = self._printed_at = time.monotonic()
+        self._printed_at = time.monotonic()
         if self._bar:
             self._bar.start()
+
         return self
 
     def __exit__(self, *_):
@@ -42,16 +45,22 @@ class MeasuringView:
         """Show that so much is done, 0 to 1; less than before means that other measurements have begun."""
         now = time.monotonic()
         if share < self._share:  # something else is measured
-            self._began = now
+            self._first = None
             if self._bar and self._task is not None:
                 self._bar.reset(self._task)
-        self._share = share
+        self._share, self._first = share, self._first or (share, now)
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=share)
         elif share > 0 and now - self._printed_at > _MEASURING_EVERY_SECONDS:
             self._printed_at = now
-            left = duration((now - self._began) * (1 - share) / share)
-            self._console.print(f"measured {share:.0%}, {left} left", highlight=False)
+            self._console.print(f"measured {share:.0%}{self._left(now)}", highlight=False)
+
+    def _left(self, now: float) -> str:
+        """How long the rest takes at the pace since the first share; nothing as long as that is little."""
+        begin, began = self._first or (self._share, now)
+        if self._share - begin < _LEAST_SHARE:
+            return ""
+        return f", {duration((now - began) * (1 - self._share) / (self._share - begin))} left"
 
 
 class TrainingView:

@@ -214,7 +214,7 @@ class Run:
         for key, (before, after) in _differences(old, new).items():
             if key not in _FREE and key[0] not in ("description", "cost"):
                 raise UserError(
-                    f"{self.path} was made with {'.'.join(key)} = {before!r}, now asked for {after!r}:"
+                    f"{self.path} was made with {_shown(key, before)}, now asked for {_shown(key, after)}:"
                     " use the same value to resume, or another --out"
                 )
         done = newest_step(self.checkpoint_directory)
@@ -230,6 +230,10 @@ def check_distinct(runs: Sequence[Run]) -> None:
     """Raises UserError where one run is given twice."""
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise UserError(f"{', '.join(str(run.path) for run in runs)}: one of them is given twice")
+
+
+def _shown(key: tuple[str, ...], value: Any) -> str:
+    return f"no {'.'.join(key)}" if value is None else f"{'.'.join(key)} = {value!r}"
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: tuple[str, ...] = ()):

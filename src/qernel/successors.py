@@ -1,5 +1,6 @@
 """Configurations of runs that go on from another one: at one context, or with more electrons."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from qernel.config import Config, UserError, overridden
@@ -21,6 +22,12 @@ def finetuned(
 
     Raises UserError for a parameter that does not vary, a value outside its range, or what `overrides` ask.
     """
+    for name, (low, high) in at.items():
+        least, most = config.contexts.get(name, (math.inf, -math.inf))
+        if not least <= low <= high <= most:
+            given = f"{name}={low:g}" if low == high else f"{name}={low:g}:{high:g}"
+            trained = "; ".join(f"{each} in [{lo:g}, {hi:g}]" for each, (lo, hi) in config.contexts.items())
+            raise UserError(f"cannot train at {given}: the model's contexts are {trained or 'none'}")
     tree, within = config.model_dump(exclude_none=True), config.training.within | dict(at)
     one = all(name in within and within[name][0] == within[name][1] for name in config.contexts)
     contexts = config.model.sectors if one else config.training.stages[-1].contexts

@@ -4,6 +4,8 @@ Users speak nm, meV, degrees and multiples of the electron mass. Inside, lengths
 constant a_M and energies in E_M = hbar^2 / (m* a_M^2), so that H / E_M has kinetic term -1/2 nabla^2.
 """
 
+import math
+
 HBAR2_OVER_ELECTRON_MASS = 76.199642  # hbar^2 / m_e in meV nm^2 (CODATA 2018)
 COULOMB_CONSTANT = 1439.964548  # e^2 / (4 pi eps_0) in meV nm (CODATA 2018)
 
@@ -36,6 +38,6 @@ def coulomb_strength(dielectric_constant, effective_mass, moire_constant):
 
 def density_parameter(electrons_per_cell, dielectric_constant, effective_mass, moire_constant):
     """Wigner-Seitz radius r_s: electron spacing in effective Bohr radii (dimensionless)."""
-    area_per_electron = (3**0.5 / 2) / electrons_per_cell  # in a_M^2
-    spacing = (area_per_electron / 3.141592653589793) ** 0.5  # in a_M
+    area_per_electron = (math.sqrt(3) / 2) / electrons_per_cell  # in a_M^2
+    spacing = (area_per_electron / math.pi) ** 0.5  # in a_M
     return spacing * coulomb_strength(dielectric_constant, effective_mass, moire_constant)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from qernel.cli.application import app, console
 from qernel.cli.notes import note_flags
-from qernel.cli.opening import open_run
+from qernel.cli.opening import open_run, open_sweeps
 from qernel.config import UserError
 from qernel.numbering import check_writable
 from qernel.runs import check_distinct
@@ -49,7 +49,7 @@ def transition(
         raise UserError("transition needs a run or a sweep's file")
     families: dict[str, list[Weighed]] = {}
     check_writable(out)
-    for weighed in weigh_sources(sources, seed):
+    for weighed in weigh_sources([open_sweeps(source) for source in sources], seed):
         data, evidence = weighed.lowest, weighed.evidence
         for name, each in weighed.sweeps.items():
             where, step = each.encoding["source"], each.attrs["training_step"]
@@ -103,7 +103,7 @@ def diagram(
     if not sources:
         raise UserError("diagram needs a run or a sweep's file")
     check_writable(out)
-    found = draw_diagram(sources, along, seed)
+    found = draw_diagram([open_sweeps(source) for source in sources], along, seed)
     console.print(diagram_table(found))
     for name, data in found.sweeps.items():
         note_flags(data, name)

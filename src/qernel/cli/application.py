@@ -6,7 +6,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
 
 import qernel
@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except UserError as error:
         _fail(str(error))
+    except UnusedCliTokensError as error:
+        tokens = " ".join(error.unused_tokens or [])
+        _fail(f"not understood: {tokens}; is an option's name missing? --help lists them")
     except CycloptsError as error:
         _fail(re.sub(r"\s+", " ", str(error)))
     except KeyboardInterrupt:

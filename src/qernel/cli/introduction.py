@@ -34,6 +34,11 @@ def introduce(config: Config) -> None:
         _stated(name, value) for name, value in fixed.items() if value or not name.startswith("twist")
     )
     ranges = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.contexts.items())
+    within = "; ".join(
+        f"{name} {low:g}" + (f" to {high:g}" if high > low else "")
+        for name, (low, high) in config.training.within.items()
+    )
+    ranges += f", trained at {within} alone" if within else ""
     at = f"; at {constants}" if constants else ""
     momenta = f"; each of momenta {', '.join(map(str, config.model.momenta))}" if config.model.momenta else ""
     console.print(f"contexts: {ranges or 'none'}{momenta}{at}", highlight=False, soft_wrap=True)
@@ -74,7 +79,7 @@ def introduce(config: Config) -> None:
 def _label(orbitals: BlochSeededOrbitals) -> tuple[int, int]:
     """The shortest label of the columns' total momentum, as `model.sector` takes it."""
     (momentum,), cell = orbitals.sector_momenta, orbitals.supercell
-    labels = (tuple(label) for label in cell.moire_points().tolist())
+    labels = (tuple(label) for label in cell.total_momenta().tolist())
     return next(label for label in labels if cell.momentum_class(label) == momentum)
 
 

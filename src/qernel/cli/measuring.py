@@ -63,7 +63,7 @@ def sweep(
         raise UserError(f"--refine is a number of rounds, not {refine}")
     processes.join()
     this = open_run(run)
-    note_outside(this.config(), values)
+    note_outside(this.path.name, this.config(), values)
     effort = sampling.effort(observables=(*Effort().observables, *(measure or [])), start=start)
     with MeasuringView(console) as view:
         written = sweep_run(this, values, effort, view.update, refine=refine)
@@ -109,7 +109,7 @@ def compare_command(
     effort = sampling.effort()
     opened = [open_run(run) for run in runs]
     for run in opened:
-        note_outside(run.config(), values)
+        note_outside(run.path.name, run.config(), values)
     with MeasuringView(console) as view:
         sweeps = compare_runs(opened, values, effort, view.update, refine=refine)
     data = compare(sweeps)
@@ -152,7 +152,7 @@ def hysteresis(
     values = parse_ranges(over)
     effort = sampling.effort()
     this = open_run(run)
-    note_outside(this.config(), values)
+    note_outside(this.path.name, this.config(), values)
     with MeasuringView(console) as view:
         found = sweep_from_all_starts(this, values, effort, view.update)
     for name, data in found.items():

@@ -8,12 +8,13 @@ from qernel.cli.application import console
 from qernel.config import Config
 
 
-def note_outside(config: Config, values: Mapping[str, list[float]]) -> None:
+def note_outside(model: str, config: Config, values: Mapping[str, list[float]]) -> None:
     """Say, before the time is spent, where a sweep leaves what the model was trained for."""
     for name, points in values.items():
         low, high = config.trained.get(name, (-float("inf"), float("inf")))
         if min(points) < low or max(points) > high:
-            console.print(f"note: the model was trained for {name} in [{low:g}, {high:g}] only")
+            text = f"note: {model} was trained for {name} in [{low:g}, {high:g}] only"
+            console.print(text, highlight=False, soft_wrap=True)
 
 
 def note_flags(data: xarray.Dataset, of: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Runs that a command reads, shipped models among them."""
+"""Runs and sweeps that a command reads, shipped models among them."""
 
 from pathlib import Path
 
@@ -7,6 +7,22 @@ from qernel.config import UserError
 from qernel.processes import by_first
 from qernel.runs import Run
 from qernel.shipped import copy_model, find_run, shipped_model, shipped_models
+
+
+def open_sweeps(path: Path) -> Path:
+    """A run's directory or a sweep's file; where `path` is but the name of a shipped model, runs/NAME.
+
+    Raises UserError where there is nothing, and where a shipped model was not swept.
+    """
+    if path.exists():
+        return path
+    find_run(path)  # complains where this is no shipped model's name either
+    run = Run(Path("runs") / path)
+    if not run.sweep_files():
+        raise UserError(
+            f"no sweep of {path} in runs/{path}: `qernel sweep {path} --over NAME=START:STOP:COUNT` makes one"
+        )
+    return run.path
 
 
 def open_run(path: Path) -> Run:

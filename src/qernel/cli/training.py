@@ -45,6 +45,7 @@ def train(
     minutes
         Stop cleanly after this long.
     """
+    _check_minutes(minutes)
     run, config = Run(out or Path("runs") / Path(source).stem), load_config(source, overrides)
     copied = source in shipped_models() and run.exists() and run.config() == shipped_model(source).config()
     if copied and run.config() != config:
@@ -115,6 +116,7 @@ def finetune(
         Stop cleanly after this long.
     """
     _check_steps(steps)
+    _check_minutes(minutes)
     config, start = find_run(run).config(), str(run)
     ranges = parse_places(at)
     places = "-".join(f"{low:g}" if low == high else f"{low:g}-{high:g}" for low, high in ranges.values())
@@ -157,6 +159,7 @@ def transfer(
         Stop cleanly after this long.
     """
     _check_steps(steps)
+    _check_minutes(minutes)
     overrides = [text for text in sizes if "=" in text]
     ladder = _ladder([text for text in sizes if "=" not in text], electrons, cells)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
@@ -187,10 +190,13 @@ def _check_steps(steps: int) -> None:
         raise UserError(f"--steps is a number of optimization steps, 1 or more, not {steps}")
 
 
+def _check_minutes(minutes: float | None) -> None:
+    if minutes is not None and not minutes > 0:
+        raise UserError(f"--minutes is a number of minutes above 0, not {minutes:g}")
+
+
 def _train(config: Config, run: Run, minutes: float | None, processes: Processes) -> bool:
     """Train a run and say how it ended; True when finished."""
-    if minutes is not None and math.isnan(minutes):
-        raise UserError("--minutes is a number of minutes, not nan")
     processes.join()
     introduce(config)
     finished = train_run(config, run, TrainingView(config, console), minutes)

@@ -31,7 +31,7 @@ def is_trusted() -> bool:
 def check_local_energies(
     model: Wavefunction,
     hamiltonian: Hamiltonian,
-    contexts: Float[Array, "context parameter"],
+    contexts: Float[Array, "context entry"],
     electrons: Float[np.ndarray, "context walker electron 2"],
     energies: Complex[np.ndarray, "context walker"],
 ) -> None:

@@ -36,7 +36,7 @@ class MomentumSectors(Observable):
         shifts = supercell.translations()
         moved = at.electrons + jnp.asarray(shifts[:, None], at.electrons.dtype)
         ratios = amplitude_ratios(model, at.electrons, moved, at.couplings)
-        labels = jnp.asarray(supercell.moire_points(), jnp.float64)
+        labels = jnp.asarray(supercell.total_momenta(), jnp.float64)
         labels = labels + count * at.couplings.twist.astype(jnp.float64)
         angles = labels @ jnp.asarray(supercell.reciprocal @ shifts.T)
         projected = jnp.cos(angles) @ ratios.real + jnp.sin(angles) @ ratios.imag  # Re e^{-i K.a} T_a
@@ -48,7 +48,7 @@ class MomentumSectors(Observable):
         return {"sector_weight": Result(found.mean, found.error, "1", long_name, ("sector",))}
 
     def coordinates(self) -> dict[str, Coordinate]:
-        labels = self.hamiltonian.supercell.moire_points()
+        labels = self.hamiltonian.supercell.total_momenta()
         return {
             f"sector_{axis + 1}": Coordinate(
                 ("sector",),

@@ -54,7 +54,7 @@ class Family(eqx.Module):
 
     @property
     def widths(self) -> Float[np.ndarray, " entry"]:
-        """What distances between contexts are measured in: the ranges' widths, and a sector."""
+        """What distances between contexts are measured in: the ranges' widths; 1 for the sector."""
         return np.array([*(high - low for _, low, high in self.ranges), *self._last(1.0)])
 
     def middle(self) -> Float[Array, " entry"]:

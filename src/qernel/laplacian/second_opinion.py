@@ -1,4 +1,4 @@
-"""The same by the package folx, which only tests and benchmarks need."""
+"""The forward Laplacian by the package folx, which only tests and benchmarks need."""
 
 from collections.abc import Callable
 from typing import Any

@@ -41,10 +41,11 @@ def comparison_section(runs: Mapping[str, Run], numbers: Iterator[int], folder: 
     if not found:
         yield html.paragraph(
             "No two of the wavefunctions have a sweep over the same one or two parameters with"
-            f" {LEAST_POINTS} contexts or more. This makes such:"
+            f" {LEAST_POINTS} contexts or more, which a transition takes. This makes such:"
         )
-        paths = shlex.join(str(run.path) for run in runs.values())
-        yield html.command(f"qernel compare {paths} --over NAME=START:STOP:{2 * LEAST_POINTS - 1}")
+        paths = shlex.join(str(path) for path in dict.fromkeys(run.path for run in runs.values()))
+        command = "compare" if len({run.path for run in runs.values()}) > 1 else "sweep"
+        yield html.command(f"qernel {command} {paths} --over NAME=START:STOP:{2 * LEAST_POINTS - 1}")
 
 
 def _comparable(runs: Mapping[str, Run], parameters: int) -> list[Sweeps]:

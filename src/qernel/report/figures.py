@@ -36,6 +36,7 @@ from qernel.report.drawing import (
 )
 from qernel.report.history import Curve, LateFit, mean_excess
 from qernel.report.style import axis_label, new_figure
+from qernel.report.sweep_data import slopes_between
 from qernel.transition import Evidence, Extrapolation, Place
 
 _ENERGY = "energy per electron (meV)"
@@ -173,12 +174,8 @@ def sweep_forces(data: xarray.Dataset, ranges: Ranges) -> Figure:
     (dim,) = (str(name) for name in data["energy"].dims)
     x, force, residual = data[dim].values, data[f"force_{dim}"], data[f"residual_{dim}"]
     figure, panels = stack([2.2, 1.4])
-    energies, errors = data["energy"].values, data["energy_error"].values
-    apart, both = np.diff(x), np.hypot(errors[1:], errors[:-1])
     panels[0].errorbar(
-        (x[1:] + x[:-1]) / 2,
-        np.diff(energies) / apart,
-        both / apart,
+        *slopes_between(data),
         fmt="s",
         fillstyle="none",
         color=style.DIFFERENCE,
@@ -191,7 +188,7 @@ def sweep_forces(data: xarray.Dataset, ranges: Ranges) -> Figure:
     errors = data[f"residual_{dim}_error"].values
     panels[1].axhline(0, color=style.EXACT, linewidth=1.0)
     panels[1].errorbar(x, residual.values, errors, fmt="o", color=style.MEASURED)
-    panels[1].set_ylabel(f"residual{_in_units(residual)}")
+    panels[1].set_ylabel(f"residual per\nelectron{_in_units(residual)}")
     panels[-1].set_xlabel(axis_label(dim))
     letter_panels(panels)
     shade_outside(panels, data, ranges)
@@ -261,7 +258,10 @@ def transition(data: xarray.Dataset, evidence: Evidence) -> Figure:
             draw_branches(axes, x, found)
             if name != "coulomb" or not evidence.discounted:
                 shade_interval(axes, found.within_68)
-        axes.set_ylabel(_SIGNS.get(name, f"slope of the\nenergy{_in_units(data[name])}"))
+        if name.startswith("force_"):
+            axes.set_ylabel(f"slope of the\nenergy{_in_units(data[name])}")
+        else:
+            axes.set_ylabel(_SIGNS.get(name, f"{name.replace('_', ' ')}{_in_units(data[name])}"))
     if evidence.peak:
         name = f"susceptibility_{parameter}"
         errors = data[f"{name}_error"].values
@@ -369,7 +369,7 @@ def sweep_routing(data: xarray.Dataset, ranges: Ranges) -> Figure:
             data[dim].values, used, errors, fmt="o-", color=colour, label=f"layer {layer + 1}"
         )
     panels[0].set_ylabel("weight of experts")
-    panels[0].legend(ncols=4, columnspacing=1.0, handlelength=1.2)
+    panels[0].legend(ncols=2, columnspacing=1.0, handlelength=1.2)
     panels[-1].set_ylabel("experts used")
     panels[-1].set_ylim(1, data.sizes["expert"])
     panels[-1].legend()

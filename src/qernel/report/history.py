@@ -32,6 +32,9 @@ class Curve(NamedTuple):
     sector: int = 0  # of several momenta
 
 
+_BY_BLOCK = ("step", "energy", "error", "spread", "acceptance")
+
+
 class Last(NamedTuple):
     """One of the present contexts, averaged over the last steps."""
 
@@ -147,7 +150,7 @@ def mean_excess(curves: Sequence[Curve], fit: LateFit) -> list[MeanExcess]:
 def _after(curve: Curve, step: float) -> Curve:
     """The blocks beyond a step that have an energy."""
     kept = (curve.step > step) & np.isfinite(curve.energy)
-    return Curve(curve.context, curve.weight, *(values[kept] for values in curve[2:7]), sector=curve.sector)
+    return curve._replace(**{name: getattr(curve, name)[kept] for name in _BY_BLOCK})
 
 
 def _powers(

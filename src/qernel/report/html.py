@@ -52,6 +52,9 @@ tr.bug td.remark { color: #a3200d; font-weight: 600; }
 """
 
 
+_FILE = re.compile(r"[\w.+-]+\.csv\b")  # beside the page
+
+
 class Row(NamedTuple):
     """Cells of a table as HTML, a remark in words, and a class: '', 'warning' or 'bug'."""
 
@@ -72,9 +75,13 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Escape, keep numbers with their units, and give a_M the subscript that Unicode lacks."""
+    """Escape, keep numbers with their units, give a_M the subscript that Unicode lacks, link CSV files."""
     text = re.sub(r"(?<=\d) (?=meV|nm|mₑ)", "\u00a0", text.replace(" = ", "\u00a0=\u00a0"))
-    return escape(text).replace("a_M", "<i>a</i><sub>M</sub>")
+    return _FILE.sub(_link, escape(text).replace("a_M", "<i>a</i><sub>M</sub>"))
+
+
+def _link(name: re.Match) -> str:
+    return f'<a href="{quote(name[0])}">{name[0]}</a>'
 
 
 def heading(level: int, text: str) -> str:

@@ -56,13 +56,15 @@ def sweep_structure(
     waves = np.stack([data["q_x"].values, data["q_y"].values], axis=1)
     diameter = float(np.linalg.norm(supercell.reciprocal, axis=1).min())
     figure, panels = _panels(data, chosen)
-    scale = LogNorm(max(_FAINTEST, np.min(fields)), max(1.0, np.max(fields)), clip=True)
+    faintest, brightest = max(_FAINTEST, np.min(fields)), max(1.0, np.max(fields))
+    scale = LogNorm(faintest, brightest, clip=True)
     for axes, field, length in zip(panels, fields, moire_constants, strict=True):
         _draw_structure(axes, waves / length, field, diameter / length, scale)
         _mark_wavevectors(axes, length)
         axes.label_outer()
     bar = _colour_bar(figure, scale, style.ENERGY_COLOURS, "structure factor S(q)")
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    ticks = [1, 1.5, 2, 3, 4, 5, 7] if brightest < 10 * faintest else [1, 2, 5]
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=ticks))
     plain_log(bar.ax.yaxis)
     return figure
 

@@ -57,6 +57,24 @@ def columns(data: xarray.Dataset, names: Sequence[str]) -> Data:
     return Data([_with_unit(data[name]) for name in (*swept(data), *present)], rows)
 
 
+def slopes_between(data: xarray.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Middles of neighbouring contexts of a sweep over one parameter, the energy's slope there, its error."""
+    (parameter,) = swept(data)
+    x, energies, errors = (data[name].values for name in (parameter, "energy", "energy_error"))
+    apart = np.diff(x)
+    return (x[1:] + x[:-1]) / 2, np.diff(energies) / apart, np.hypot(errors[1:], errors[:-1]) / apart
+
+
+def slope_columns(data: xarray.Dataset) -> Data:
+    """Those slopes, a row for each pair of contexts."""
+    (parameter,) = swept(data)
+    names = [_with_unit(data[name]) for name in (parameter, f"force_{parameter}")]
+    slope = names[1].replace(f"force_{parameter}", "slope")
+    error = names[1].replace(f"force_{parameter}", "slope_error")
+    rows = np.stack(slopes_between(data), axis=1).tolist()
+    return Data([names[0], slope, error], rows)
+
+
 def momentum_columns(data: xarray.Dataset) -> Data:
     """Weight of psi in each total momentum, by its integer label; a row per context and momentum."""
     names = [each for each in ("sector_weight", "sector_weight_error") if each in data]

@@ -18,6 +18,7 @@ from qernel.report.sweep_data import (
     columns,
     drop_single,
     momentum_columns,
+    slope_columns,
     swept,
 )
 from qernel.report.sweep_table import html_sweep_table
@@ -106,7 +107,7 @@ def _curves(
             folder,
             f"{name}-state",
             "Momentum, Bragg peaks, susceptibility",
-            f"{'; '.join(words).capitalize()}. {closing}{weights}",
+            f"{'; '.join(words)}. {closing}{weights}",
             figures.sweep_state(data, ranges),
             columns(data, [each for n in names for each in (n, f"{n}_error")]),
         )
@@ -131,7 +132,8 @@ def _drawn_nowhere_else(data: xarray.Dataset) -> list[str]:
     The mean imaginary part, the V-score, responses to other parameters than the swept one, new observables.
     """
     (parameter,) = swept(data)
-    drawn = {"energy", *component_names(data), "variance", "bragg_sqrt3", "bragg_moire"}
+    drawn = {"energy", *component_names(data), "variance"}
+    drawn |= {"bragg_sqrt3", "bragg_moire"} if "bragg_sqrt3" in data else set()
     drawn |= {f"{kind}_{parameter}" for kind in ("force", "residual", "susceptibility")}
     return [
         str(name)
@@ -143,13 +145,14 @@ def _drawn_nowhere_else(data: xarray.Dataset) -> list[str]:
 def _forces(data: xarray.Dataset, name: str, config: Config, folder: Folder, closing: str) -> str:
     (parameter,) = swept(data)
     slopes = [f"{kind}_{parameter}" for kind in ("force", "residual")]
+    between = publish_data(folder, f"{name}-slopes", slope_columns(data))
     return publish_figure(
         folder,
         f"{name}-forces",
         "Hellmann-Feynman",
         f"(a) ⟨∂H/∂c⟩ per electron, c = {spoken(parameter)}, and the energy's slope, the same for an "
-        "eigenstate. (b) By how much dE/dc is more than ⟨∂H/∂c⟩, from the covariance of the local "
-        f"energy with ∂ log ψ/∂c at each context. {closing}",
+        "eigenstate. (b) By how much dE/dc is more than ⟨∂H/∂c⟩, per electron, from the covariance of the "
+        f"local energy with ∂ log ψ/∂c at each context. {closing} Slopes between contexts: {between}.",
         figures.sweep_forces(data, config.trained),
         columns(data, [each for slope in slopes for each in (slope, f"{slope}_error")]),
     )

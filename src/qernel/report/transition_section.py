@@ -1,6 +1,7 @@
 """The figure of a transition, on the page and as files of its own."""
 
 import json
+import string
 from pathlib import Path
 
 import xarray
@@ -9,7 +10,7 @@ from qernel.findings import conclusion, sign
 from qernel.numbering import new_file
 from qernel.report import figures
 from qernel.report.publish import Data, Folder, publish_figure
-from qernel.report.style import figure_style, spoken
+from qernel.report.style import figure_style, spoken, symbol
 from qernel.report.sweep_data import columns
 from qernel.report.sweep_words import setting
 from qernel.sweep_files import provenance
@@ -23,8 +24,11 @@ CROSSED = "Dashed: where energies cross, and its error. "
 def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folder: Folder) -> str:
     """HTML of the figure; its files go to `folder` under `name`."""
     signs = [*map(sign, evidence.breaks), *(["fidelity susceptibility"] if evidence.peak else [])]
-    panels = "; ".join(f"({letter}) {text}" for letter, text in zip("abcd", signs, strict=False))
-    said = conclusion(evidence)
+    signs = [_in_symbols(text, evidence.parameter) for text in signs]
+    panels = "; ".join(
+        f"({letter}) {text}" for letter, text in zip(string.ascii_lowercase, signs, strict=False)
+    )
+    said = _in_symbols(conclusion(evidence), evidence.parameter)
     crossed = CROSSED if evidence.crossings else ""
     unshaded = ", but not that of the interaction energy, which does not count" if evidence.discounted else ""
     return publish_figure(
@@ -36,6 +40,13 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
         f"Error bars: one standard error. {setting(data)}.",
         figures.transition(data, evidence),
         _columns(data, evidence),
+    )
+
+
+def _in_symbols(text: str, parameter: str) -> str:
+    """What the terminal is told of a parameter by its key, as figures say it."""
+    return text.replace(f"dE/d({parameter})", f"dE/d{symbol(parameter)}").replace(
+        parameter, spoken(parameter)
     )
 
 

@@ -119,9 +119,10 @@ def load_latest(directory: Path, template: TrainingState) -> tuple[TrainingState
     complaints: list[str] = []
     for path in reversed(checkpoints(directory)):
         try:
-            return load_checkpoint(path, template), complaints
+            found = load_checkpoint(path, template)
+            return found, [f"{each}; using the one before it" for each in complaints]
         except DamagedCheckpoint as error:
-            complaints.append(f"{error}; using the one before it")
+            complaints.append(str(error))
     raise UserError(f"no readable checkpoint in {directory}: {'; '.join(complaints) or 'it has none'}")
 
 

@@ -29,7 +29,7 @@ def draw_contexts(
 ) -> tuple[Float[np.ndarray, "context entry"], Float[np.ndarray, " context"]]:
     """Stratified contexts in laboratory units, and what each counts in a mean over the ranges.
 
-    A function of (seed, step) and of the density of the draws in bins of each range, even if not given. Of
+    A function of (seed, step) and of `density`, that of the draws in bins of each range (None: uniform). Of
     several sectors each has as many contexts, spread as evenly along the first parameter; the number of the
     sector is the last entry.
     """

@@ -53,7 +53,7 @@ class Emphasis(eqx.Module):
 
     @property
     def factors(self) -> Float[Array, " context"]:
-        """What scores and residuals times it give: the weighted gradient and the weighted mean of S."""
+        """sqrt(weight): scores and residuals times it give the weighted gradient and weighted S."""
         return jnp.sqrt(self.weights)
 
     def on_rows(self, residual: Float[Array, "context walker part"]) -> Float[Array, "context walker part"]:

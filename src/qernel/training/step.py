@@ -48,6 +48,10 @@ class StepMetrics(NamedTuple):
     refused: Bool[Array, ""]
 
 
+#: (state, electrons and couplings, residual) -> update and the optimizer's memory.
+_Update = Callable[[TrainingState, tuple[Array, Couplings], Array], tuple[PyTree, PyTree]]
+
+
 def training_sampling(training: TrainingConfig, hamiltonian: Hamiltonian, mesh: Mesh) -> Callable:
     """`make_sampling` as training does it."""
     dtype = jnp.dtype(training.precision)
@@ -68,6 +72,7 @@ def make_optimization(
     training = config.training
     dtype = jnp.dtype(training.precision)
     natural = config.optimizer.name in NATURAL_GRADIENT
+    make_update = (_natural_update if natural else _gradient_update)(config, optimizer, mesh)
     low, high = np.array(list(config.trained.values())).reshape(-1, 2).T
     width = np.where(high > low, high - low, 1.0)
 
@@ -78,31 +83,10 @@ def make_optimization(
         energies = local_energies(
             state.model, hamiltonian, *walkers, mesh=mesh, microbatch=training.microbatch
         )
-        residual, emphasis = clipped_residual(energies.total), state.emphasis
-        parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
-        if natural:
-            factors = None
-            if emphasis is not None:
-                factors, residual = emphasis.factors, emphasis.on_rows(residual)
-            batch, keep = (state.model, *walkers, mesh, training.microbatch), config.optimizer.keep_scores
-            update, memory = optimizer.update(
-                parameters,  # pyright: ignore[reportArgumentType]
-                state.optimizer,
-                parameters,  # pyright: ignore[reportArgumentType]
-                rows=score_rows(*batch, factors=factors, keep=keep),
-                residual=residual,
-            )
-        else:
-            if emphasis is not None:
-                residual = emphasis.on_gradient(residual)
-            gradient = energy_gradient(state.model, *walkers, residual, mesh, training.microbatch)
-            update, memory = optimizer.update(
-                gradient,  # pyright: ignore[reportArgumentType]
-                state.optimizer,
-                parameters,  # pyright: ignore[reportArgumentType]
-                walkers=walkers,
-            )
+        update, memory = make_update(state, walkers, clipped_residual(energies.total))
         good = _all_finite((energies, update, eqx.filter(memory, eqx.is_inexact_array)))
+        parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
+        emphasis = state.emphasis
         if emphasis is not None:
             positions = (state.contexts[:, : len(low)] - low) / width
             emphasis = _choose(good, emphasis.measured(positions, _spread(energies.total)), emphasis)
@@ -122,6 +106,50 @@ def make_optimization(
         return state, metrics, energies.total
 
     return optimize
+
+
+def _natural_update(config: Config, optimizer: optax.GradientTransformationExtraArgs, mesh: Mesh) -> _Update:
+    """From the scores of all walkers."""
+    microbatch, keep = config.training.microbatch, config.optimizer.keep_scores
+
+    def update(state, walkers, residual):
+        factors = None
+        if state.emphasis is not None:
+            factors, residual = state.emphasis.factors, state.emphasis.on_rows(residual)
+        electrons, couplings = walkers
+        batch = (state.model, electrons, couplings, mesh, microbatch)
+        rows = score_rows(*batch, factors=factors, keep=keep)
+        parameters = eqx.filter(state.model, eqx.is_inexact_array)
+        # The gradient is rows^T residual: of what stands in its place the optimizer sees the structure only.
+        return optimizer.update(
+            parameters,  # pyright: ignore[reportArgumentType]
+            state.optimizer,
+            parameters,  # pyright: ignore[reportArgumentType]
+            rows=rows,
+            residual=residual,
+        )
+
+    return update
+
+
+def _gradient_update(config: Config, optimizer: optax.GradientTransformationExtraArgs, mesh: Mesh) -> _Update:
+    """From the gradient of the energy."""
+    microbatch = config.training.microbatch
+
+    def update(state, walkers, residual):
+        if state.emphasis is not None:
+            residual = state.emphasis.on_gradient(residual)
+        electrons, couplings = walkers
+        gradient = energy_gradient(state.model, electrons, couplings, residual, mesh, microbatch)
+        parameters = eqx.filter(state.model, eqx.is_inexact_array)
+        return optimizer.update(
+            gradient,  # pyright: ignore[reportArgumentType]
+            state.optimizer,
+            parameters,  # pyright: ignore[reportArgumentType]
+            walkers=walkers,
+        )
+
+    return update
 
 
 def _metrics(energies, acceptance, couplings: Couplings, electrons: int, weight, good) -> StepMetrics:

@@ -17,7 +17,6 @@ source's system is adapted:
 """
 
 import itertools
-from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -106,7 +105,7 @@ def _orbitals(model: Ansatz, source: Ansatz):
         return ours, NEW
     if ours.waves != theirs.waves or ours.weight.shape[:2] != theirs.weight.shape[:2]:
         return ours, NEW
-    taken = dict(_taken_columns(ours, theirs))
+    taken = _taken_columns(ours, theirs)
     if not taken:
         return ours, NEW
     coefficients, weight = np.array(ours.coefficients), np.array(ours.weight)
@@ -117,20 +116,28 @@ def _orbitals(model: Ansatz, source: Ansatz):
     return eqx.tree_at(lambda o: (o.coefficients, o.weight), ours, new), ADAPTED
 
 
-def _taken_columns(
-    ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals
-) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
-    """Yields determinants of `ours` with that of `theirs` and its columns that each takes.
+class _Columns(NamedTuple):
+    """Columns of one determinant, in the order in which another one takes them."""
 
-    None of a sector two of whose determinants would become equal, and stay so, or that lacks a band.
+    determinant: int
+    columns: np.ndarray
+
+
+def _taken_columns(ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals) -> dict[int, _Columns]:
+    """For determinants of `ours` what they take of `theirs`.
+
+    Left out as a whole are sectors that lack a band, and those two of whose determinants would start equal:
+    these would never separate.
     """
-    others = _corresponding_determinants(ours, theirs)
+    others, taken = _corresponding_determinants(ours, theirs), {}
     for sector in np.split(np.arange(len(others)), ours.sectors):
         own = sector.tolist()
         different = {(ours.momenta[k % len(ours.momenta)], others[k]) for k in own}
         columns = {k: _nearest_columns(ours, theirs, k, others[k]) for k in own}
-        if len(different) == len(own) and all(each is not None for each in columns.values()):
-            yield from ((k, (others[k], each)) for k, each in columns.items() if each is not None)
+        found = {k: _Columns(others[k], each) for k, each in columns.items() if each is not None}
+        if len(different) == len(found) == len(own):
+            taken |= found
+    return taken
 
 
 def _corresponding_determinants(ours: BlochSeededOrbitals, theirs: BlochSeededOrbitals) -> list[int]:

@@ -29,6 +29,7 @@ _FINENESS = 40  # positions of a kink per mean spacing
 
 Samples = Float[np.ndarray, "sample point"]
 Choice = Int[np.ndarray, " sample"]
+Shape = Callable[[np.ndarray], tuple[np.ndarray, ...]]  # of distances from a position: what breaks there
 
 
 class Fits(NamedTuple):
@@ -120,15 +121,19 @@ class Curves:
         scaled = (self.x - self.x.mean()) / np.ptp(self.x)
         return np.stack([scaled**power for power in range(self.parameters[kind])], axis=1)[None]
 
-    def _wide(self, make: Callable, spacings: float, beyond: int) -> np.ndarray:
+    def _wide(self, make: Shape, spacings: float, beyond: int) -> np.ndarray:
         width = spacings * (self.x[-1] - self.x[0]) / (len(self.x) - 1)
         low, high = self.x[0] - beyond * width, self.x[-1] + beyond * width
         return self._rounded(make, width, np.linspace(low, high, _POSITIONS))
 
-    def _rounded(self, make: Callable, width: float, positions: np.ndarray) -> np.ndarray:
+    def _rounded(self, make: Shape, width: float, positions: np.ndarray) -> np.ndarray:
         return self._broken(lambda x: make(x / width), positions)
 
-    def _broken(self, make: Callable, positions: np.ndarray) -> np.ndarray:
+    def _broken(self, make: Shape, positions: np.ndarray) -> np.ndarray:
+        """Columns of two branches: of a jump at p, for example, 1, x - p, theta(x - p), max(x - p, 0).
+
+        With curvature (x - p)^2 stands third.
+        """
         distance = self.x - positions[:, None]
         powers = [distance**power for power in range(self.degree + 1)]
         return np.stack([*powers, *make(distance)], axis=-1)

@@ -14,6 +14,7 @@ _POOR = 0.01  # probability of a chi squared that calls for an explanation
 _ALIKE = 0.05  # probability of neighbouring residuals as much alike
 
 Interval = tuple[float, float]
+Points = Float[np.ndarray, " point"]
 
 
 class Estimate(NamedTuple):
@@ -48,64 +49,63 @@ class Break(NamedTuple):
 
 
 def locate(
-    x: Float[np.ndarray, " point"],
-    y: Float[np.ndarray, " point"],
-    error: Float[np.ndarray, " point"],
+    x: Points,
+    y: Points,
+    error: Points,
     *,
     seed: int = 0,
     samples: int = SAMPLES,
 ) -> Break:
     """The best break of y(x), given with standard errors at seven points or more, x increasing.
 
-    Branches are straight, and get a common curvature where straight ones miss the points systematically.
-    """
-    straight = locate_on(Curves(x, error), y, seed=seed, samples=samples)
-    return locate_on(Curves(x, error, 2), y, seed=seed, samples=samples) if straight.curved else straight
-
-
-def locate_on(curves: Curves, y: Float[np.ndarray, " point"], *, seed: int, samples: int) -> Break:
-    """The best break, on curves that are ready: they serve any y with the same errors.
-
     Found if a sharp curve has the lowest BIC, if less than `LEVEL` of the resamplings of the best smooth
-    curve favour a sharp one as much, and if what the branches miss is scatter.
+    curve favour a sharp one as much, and if what the branches miss is scatter. Branches are straight, and get
+    a common curvature where straight ones miss the points systematically.
     """
-    random, kinds = np.random.default_rng(seed), list(curves.parameters)
+    straight = _best_break(Curves(x, error), y, np.random.default_rng(seed), samples)
+    if not straight.curved:
+        return straight
+    return _best_break(Curves(x, error, 2), y, np.random.default_rng(seed), samples)
+
+
+def _best_break(curves: Curves, y: Points, random: np.random.Generator, samples: int) -> Break:
+    kinds = list(curves.parameters)
     fits = curves.fit(y[None])
-    ratio, bic = _compare(curves, fits)
-    smooth = min(curves.smooth, key=lambda kind: bic[0, kinds.index(kind)])
-    sharp = min(SHARP, key=lambda kind: bic[0, kinds.index(kind)])
-    birge, evidence = float(ratio[0]), float(_evidence(curves, bic)[0])
+    ratio, scores = _compare(curves, fits)
+    birge, bic = float(ratio[0]), dict(zip(kinds, scores[0].tolist(), strict=True))
+    smooth, sharp = min(curves.smooth, key=bic.__getitem__), min(SHARP, key=bic.__getitem__)
 
     def resampled(kind: str) -> Samples:
         fitted = curves.values(kind, fits.choice[:, kinds.index(kind)], y[None])
         return fitted + birge * curves.error * random.normal(size=(samples, len(y)))
 
-    chance = _evidence(curves, _compare(curves, curves.fit(resampled(smooth)))[1])
-    p_value = (1 + int(np.sum(chance >= evidence))) / (samples + 1)
-    (best, misfit), again = _sharpest(curves, sharp, y[None]), resampled(sharp)
-    spread, chance = _sharpest(curves, sharp, again)
-    chi2 = fits.chi2[0]
-    poor = chi2_distribution.sf(chi2[kinds.index(sharp)], len(y) - curves.parameters[sharp]) < _POOR
-    curved = bool(poor and np.mean(chance <= misfit) < _ALIKE)
-    jumps = np.diff(spread.levels)[:, 0]
-    slopes = [Estimate(float(best.slopes[0, i]), _half_68(spread.slopes[:, i])) for i in (0, 1)]
-    freedom = len(y) - np.array(list(curves.parameters.values()))
+    evidence = float(_evidence(curves, scores)[0])
+    by_chance = _evidence(curves, _compare(curves, curves.fit(resampled(smooth)))[1])
+    p_value = (1 + int(np.sum(by_chance >= evidence))) / (samples + 1)
+    (best, alike), (spread, alike_by_chance) = (
+        _sharpest(curves, sharp, each) for each in (y[None], resampled(sharp))
+    )
+    freedom = {kind: len(y) - count for kind, count in curves.parameters.items()}
+    chi2 = dict(zip(kinds, fits.chi2[0].tolist(), strict=True))
+    poor = chi2_distribution.sf(chi2[sharp], freedom[sharp]) < _POOR
+    curved = bool(poor and np.mean(alike_by_chance <= alike) < _ALIKE)
+    left, right = (Estimate(float(best.slopes[0, i]), _half_68(spread.slopes[:, i])) for i in (0, 1))
     return Break(
         found=evidence > 0 and p_value < LEVEL and not curved,
         kind=sharp,
         value=float(best.position[0]),
         within_68=_interval(curves.cells[sharp], spread.position, 0.68),
         within_95=_interval(curves.cells[sharp], spread.position, 0.95),
-        jump=Estimate(float(np.diff(best.levels)[0, 0]), _half_68(jumps)),
+        jump=Estimate(float(np.diff(best.levels)[0, 0]), _half_68(np.diff(spread.levels)[:, 0])),
         levels=(float(best.levels[0, 0]), float(best.levels[0, 1])),
-        slopes=(slopes[0], slopes[1]),
+        slopes=(left, right),
         curvature=float(best.curvature[0]),
         smooth=smooth,
         p_value=p_value,
         curved=curved,
         birge=birge,
-        chi2_per_dof=dict(zip(kinds, (chi2 / freedom).tolist(), strict=True)),
-        bic=dict(zip(kinds, bic[0].tolist(), strict=True)),
+        chi2_per_dof={kind: chi2[kind] / freedom[kind] for kind in kinds},
+        bic=bic,
     )
 
 
@@ -124,8 +124,8 @@ def _compare(curves: Curves, fits: Fits) -> tuple[np.ndarray, np.ndarray]:
 
 def _evidence(curves: Curves, bic: np.ndarray) -> np.ndarray:
     """By how much the BIC of the best sharp curve is below that of the best smooth one, per sample."""
-    smooth = len(curves.smooth)
-    return bic[:, :smooth].min(axis=1) - bic[:, smooth:].min(axis=1)
+    is_sharp = np.array([kind in SHARP for kind in curves.parameters])
+    return bic[:, ~is_sharp].min(axis=1) - bic[:, is_sharp].min(axis=1)
 
 
 def _sharpest(curves: Curves, kind: str, y: Samples) -> tuple[Branches, np.ndarray]:

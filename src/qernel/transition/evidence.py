@@ -55,26 +55,30 @@ class Evidence(NamedTuple):
     peak: Peak | None  # of the fidelity susceptibility
     sectors: tuple[Sector, Sector] | None  # at the lowest and at the highest value of the parameter
     crossings: list[Crossing]  # of models of different momenta
-    switches: list[Interval]  # contexts between which the lowest model changes and its momentum does not,
-    turns: list[Interval]  # or does
+    switches: list[Interval]  # contexts between which the lowest model changes, its momentum does not
+    turns: list[Interval]  # contexts between which both change
+
+    @property
+    def interaction(self) -> Break | None:
+        """The break of the interaction energy, if one was found."""
+        best = self.breaks.get("coulomb")
+        return best if best and best.found else None
 
     @property
     def transition(self) -> Break | None:
-        """The break of the interaction energy, if there is one and another sign (of those judged) agrees.
+        """The break of the interaction energy, if one was found and another sign (of those judged) agrees.
 
         None where models of one momentum give way to each other.
         """
-        interaction = self.breaks.get("coulomb")
-        if interaction is None or not interaction.found or self.switching:
+        if self.switching:
             return None
         alone = len(self.breaks) == 1 and self.peak is None and not self.crossings
-        return interaction if alone or self.agreeing else None
+        return self.interaction if alone or self.agreeing else None
 
     @property
     def discounted(self) -> bool:
         """Whether the interaction energy breaks and that does not count: it is alone, or `switching`."""
-        interaction = self.breaks.get("coulomb")
-        return interaction is not None and interaction.found and self.transition is None
+        return self.interaction is not None and self.transition is None
 
     @property
     def switching(self) -> bool:
@@ -82,31 +86,29 @@ class Evidence(NamedTuple):
 
         Not where one of another momentum takes over as well.
         """
-        interaction = self.breaks.get("coulomb")
-        if interaction is None or not interaction.found:
+        if self.interaction is None:
             return False
-        inside = [
-            any(_overlap(interaction.within_95, each) for each in kind)
-            for kind in (self.switches, self.turns)
-        ]
-        return inside == [True, False]
+        within = self.interaction.within_95
+        switches, turns = (
+            any(_overlap(within, each) for each in kind) for kind in (self.switches, self.turns)
+        )
+        return switches and not turns
 
     @property
     def agreeing(self) -> list[str]:
         """Other signs that are found where the interaction energy breaks, 95% intervals compared."""
-        interaction = self.breaks.get("coulomb")
-        if interaction is None:
+        if self.interaction is None:
             return []
-        within = interaction.within_95
+        within = self.interaction.within_95
         return list(dict.fromkeys(name for name, each in self.others if _overlap(within, each)))
 
     @property
     def agreeing_crossings(self) -> list[Crossing]:
         """Those of the crossings that are where the interaction energy breaks."""
-        interaction = self.breaks.get("coulomb")
-        if interaction is None:
+        if self.interaction is None:
             return []
-        return [each for each in self.crossings if _overlap(interaction.within_95, _within_95(each))]
+        within = self.interaction.within_95
+        return [each for each in self.crossings if _overlap(within, _within_95(each))]
 
     @property
     def others(self) -> list[tuple[str, Interval]]:
@@ -154,17 +156,17 @@ def weigh(data: xarray.Dataset, crossed: Sequence[Crossing] = (), *, seed: int =
         here, values, errors = _measured(data, susceptibility)
         peak = locate_peak(here, values, errors, seed=seed) if len(here) >= LEAST_POINTS else None
     return Evidence(
-        parameter,
-        int(data.attrs["electrons"]),
-        int(data.attrs["moire_cells"]),
-        (float(x[0]), float(x[-1])),
-        len(x),
-        breaks,
-        peak,
-        (_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
-        list(crossed),
-        switches,
-        turns,
+        parameter=parameter,
+        electrons=int(data.attrs["electrons"]),
+        cells=int(data.attrs["moire_cells"]),
+        range=(float(x[0]), float(x[-1])),
+        points=len(x),
+        breaks=breaks,
+        peak=peak,
+        sectors=(_sector(data, 0), _sector(data, -1)) if "sector_weight" in data else None,
+        crossings=list(crossed),
+        switches=switches,
+        turns=turns,
     )
 
 
@@ -185,7 +187,7 @@ class Extrapolation(NamedTuple):
     value: float
     error: float
     slope: float
-    chance: float  # of a scatter about the line as large as theirs; of two sizes 1
+    chance: float  # of a scatter about the line as large as theirs; 1 for two sizes, which test nothing
 
 
 def extrapolate(places: Sequence[tuple[int, Place]]) -> Extrapolation:

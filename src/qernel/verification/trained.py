@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qernel.branches import Branch
+from qernel.comparison import PURE
 from qernel.estimators.observable import Result
 from qernel.hamiltonian import Hamiltonian, make_hamiltonian
 from qernel.hamiltonian.hamiltonian import couplings_of
@@ -16,8 +17,6 @@ from qernel.verification.check import Check
 from qernel.verification.determinants import check_determinants, is_determinant
 from qernel.verification.exact import Exact
 from qernel.verification.wavefunction import check_wavefunction
-
-_DEFINITE = 0.95  # a weight above which psi is said to be in a sector
 
 
 def check_trained(
@@ -95,7 +94,7 @@ def _ground_state(
         above=allowed,
         source=known.source,
     )
-    weights, labels = results["sector_weight"], hamiltonian.supercell.moire_points().tolist()
+    weights, labels = results["sector_weight"], hamiltonian.supercell.total_momenta().tolist()
     classes = {hamiltonian.supercell.momentum_class(label) for label in known.ground_sectors}
     ground = [i for i, label in enumerate(labels) if hamiltonian.supercell.momentum_class(label) in classes]
     yield Check(
@@ -131,10 +130,10 @@ def _lowest_of_sector(
 ) -> Iterator[Check]:
     """The energy against the exact one of the momentum that psi is in, if it is in one."""
     supercell, weights = hamiltonian.supercell, np.asarray(results["sector_weight"].value)
-    label = tuple(supercell.moire_points()[weights.argmax()].tolist())
+    label = tuple(supercell.total_momenta()[weights.argmax()].tolist())
     same = {supercell.momentum_class(each): each for each in known.energies}
     sector = same.get(supercell.momentum_class(label))
-    if weights.max() > _DEFINITE and sector is not None:
+    if weights.max() > PURE and sector is not None:
         energy = results["energy"]
         yield Check(
             group,
