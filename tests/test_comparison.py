@@ -209,3 +209,8 @@ def test_what_cannot_be_compared_is_refused(runs, capsys, arguments, message):
         main(["compare", *(str(runs / name) for name in arguments), "--over", "moire_depth=1.0"])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_momentum_is_kept_at_every_context_or_not():
+    assert momentum(sweep_of([0.0, 0.0], 0.1, [[0.0, 1.0], [0.04, 0.96]])) == (-1, 1)
+    assert momentum(sweep_of([0.0, 0.0], 0.1, [[0.0, 1.0], [0.08, 0.92]])) is None

@@ -261,3 +261,19 @@ def test_a_context_comes_to_rest_by_itself(generic_case):
     same = measured(model, hamiltonian, np.array([[1.0]]), SHORT._replace(walkers=32), alone)[0]
     assert one.results["equilibration"].value == same.results["equilibration"].value
     assert one.results["acceptance"].value == pytest.approx(float(same.results["acceptance"].value))
+
+
+def test_no_random_numbers_are_used_twice(tiny, generic):
+    model, hamiltonian = generic(tiny())
+    effort = SHORT._replace(equilibration=4, observables=())
+    measurement = Measurement(hamiltonian, effort, jnp.float64, microbatch=8)
+    used, move = [], measurement._sample
+
+    def watched(model, walkers, points, key):
+        used.append(tuple(jax.random.key_data(key).tolist()))
+        return move(model, walkers, points, key)
+
+    measurement._sample = watched
+    measurement(model, walkers_of(hamiltonian, 1), np.array([[1.0]]), jax.random.key(1))
+    assert len(used) >= effort.equilibration + effort.samples
+    assert len(set(used)) == len(used)

@@ -10,6 +10,7 @@ from qernel.hamiltonian import make_hamiltonian
 from qernel.optimize.solve import MOST_ITERATIONS
 from qernel.plan import (
     Plan,
+    _longest_stage,
     _seconds_of_batches,
     _seconds_of_passes,
     advice,
@@ -128,3 +129,9 @@ def test_command(tiny_file, capsys):
         main(["plan", tiny_file, "microbatch=4", "--memory", "1e-6"])
     assert exit.value.code == 1
     assert "does not fit into" in capsys.readouterr().out
+
+
+def test_the_longest_stage_is_what_is_planned(tiny):
+    stages = "stages=[{steps=1,contexts=1},{steps=9,contexts=2},{steps=2,contexts=4}]"
+    (stage,) = _longest_stage(tiny("walkers=16", stages)).training.stages
+    assert (stage.steps, stage.contexts) == (9, 2)

@@ -22,6 +22,7 @@ from qernel.sampling import (
     exchange,
     initial_walkers,
     langevin,
+    make_sampling,
     tune,
     wrap,
 )
@@ -312,3 +313,17 @@ def test_the_crystal_has_one_of_three_sites_empty():
 @pytest.mark.parametrize(("cells", "electrons"), [(9, 5), (4, 2), (12, 9)])
 def test_other_fillings_and_supercells_have_no_crystal(cells, electrons):
     assert not supercell_of(cells).fits_crystal(electrons)
+
+
+def test_walkers_are_exchanged_between_neighbours_of_one_sector(tiny, generic, monkeypatch):
+    model, hamiltonian = generic(tiny("sector=[[0,0],[1,0]]"))
+    contexts = jnp.array([[1.3, 0.0], [0.7, 1.0], [0.6, 0.0], [1.9, 1.0]])  # depths and sectors
+
+    def told(model, walkers, present, couplings, order, *rest):
+        return Walkers(walkers.electrons, order.astype(float))
+
+    monkeypatch.setattr("qernel.sampling.exchange", told)
+    walkers = initial_walkers(jax.random.key(0), hamiltonian.supercell, 3, 4, 4, jnp.float64)
+    sampling = make_sampling(hamiltonian, walker_mesh(4), 1, jnp.float64, 4, exchanges=True)
+    after, _ = sampling(model, walkers, contexts, jax.random.key(0))
+    assert after.width.tolist() == [2, 0, 1, 3]

@@ -77,3 +77,11 @@ def test_both_ends_of_a_period_count_once():
 def test_what_does_not_cover_a_period_has_no_average():
     assert twist_average(bands(1, 1, np.array([0.0, 0.25]))) is None
     assert twist_average(bands(1, 1, np.array([0.0, 0.5])).isel(twist_1=0, twist_2=0)) is None
+
+
+def test_leads_are_not_averaged():
+    data = xarray.Dataset(
+        {name: ("twist_1", np.ones(2)) for name in ("energy", "energy_error", "lead", "lead_error")},
+        coords={"twist_1": [0.0, 0.5]},
+    )
+    assert set(twist_average(data)) == {"energy", "energy_error"}

@@ -80,3 +80,17 @@ def test_energies_that_are_not_numbers_do_not_pass(generic, tiny, scattered):
     electrons = np.asarray(scattered(hamiltonian, 4))[None]
     with pytest.raises(UserError, match="off by nan"):
         check_local_energies(model, hamiltonian, jnp.ones((1, 1)), electrons, np.full((1, 4), np.nan + 0j))
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1)])
+def test_walkers_and_contexts_from_all_over_are_checked(generic, tiny, scattered, shape):
+    model, hamiltonian = generic(tiny())
+    electrons, contexts = scattered(hamiltonian, 8), jnp.full((shape[0], 1), 1.2)
+    couplings = couplings_of(hamiltonian, jnp.full((8, 1), 1.2), jnp.float64)
+    energies, _ = local_energies_by_differences(model, hamiltonian, electrons, couplings)
+    right = np.asarray(energies).reshape(shape)
+    half_wrong = np.where(np.arange(8).reshape(shape) < 4, right, 3 * right)
+    placed = np.asarray(electrons).reshape(*shape, -1, 2)
+    check_local_energies(model, hamiltonian, contexts, placed, right)
+    with pytest.raises(UserError, match="off by"):
+        check_local_energies(model, hamiltonian, contexts, placed, half_wrong)

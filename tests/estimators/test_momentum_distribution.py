@@ -105,3 +105,13 @@ def test_bloch_state_is_one_natural_orbital(system, samples_of, accumulated):
     # Random matrices of these errors have no larger eigenvalues.
     assert np.max(others) < 0.25
     assert np.max(natural.value[block, 1:]) < 0.25
+
+
+def test_a_complex_natural_orbital_is_one(system, accumulated):
+    orbital = np.array([1, 1j]) / math.sqrt(2)
+    matrix = np.broadcast_to(np.outer(orbital, orbital.conj()), (3, 4, 1, 2, 2))
+    hamiltonian = system(supercell_of(3), (1, 0))
+    samples = accumulated({"real": matrix.real, "imaginary": matrix.imag})
+    couplings = hamiltonian.family.couplings(jnp.zeros(0))
+    found = MomentumDistribution(hamiltonian).results(samples, couplings)
+    np.testing.assert_allclose(found["natural_occupation"].value, [[1, 0]], atol=1e-12)

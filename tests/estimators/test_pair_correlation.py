@@ -60,3 +60,16 @@ def test_pairs_are_counted_by_spin_at_their_nearest_image(system, plane_waves, s
                     expected[walker, index] += cell.area / (len(pairs) * 2 * np.pi * distance[index] * width)
         np.testing.assert_allclose(samples[name], expected, rtol=1e-5)
         assert np.any(expected)
+
+
+def test_two_down_electrons_are_of_equal_spin(system, plane_waves, samples_of):
+    observable = PairCorrelation(system(supercell_of(9), (1, 2)))
+    model = plane_waves(observable.hamiltonian, ((0, 0),), ((0, 0), (1, 0)))
+    samples, _ = samples_of(observable, model, np.array([[[0, 0], [0.3, 0], [0.3, 0.5]]]))
+    distance = observable.coordinates()["distance"].values
+    width = distance[1] - distance[0]
+    for name, lengths in (
+        ("pair_correlation", [0.5]),
+        ("pair_correlation_opposite", [0.3, np.hypot(0.3, 0.5)]),
+    ):
+        assert np.flatnonzero(samples[name][0]).tolist() == [int(length / width) for length in lengths]

@@ -176,3 +176,34 @@ def test_jackknife_of_results(system, accumulated):
         result = found[f"{name}_moire_depth"]
         assert result.error == pytest.approx(error, rel=0.3)
         assert abs(result.value - exact) < 4 * error
+
+
+def test_the_second_twist_alone_has_its_own_current(system, plane_waves, scattered, samples_of):
+    cell = supercell_of(3)
+    hamiltonian = system(cell, (1, 0), (("twist_2", -0.5, 0.5),))
+    model = plane_waves(hamiltonian, ((1, 0),))
+    samples, _ = samples_of(ContextResponse(hamiltonian), model, scattered(hamiltonian, 3), [0.2], local=True)
+    # E = (k_n + twist.B)^2 / 2, of which the derivative is k.B_2.
+    wave = np.array([1, 0.2]) @ cell.reciprocal
+    unit = float(hamiltonian.family.couplings(jnp.array([0.2])).energy_unit)
+    np.testing.assert_allclose(samples["twist_2_force"], unit * wave @ cell.reciprocal[1], rtol=1e-9)
+
+
+def test_errors_of_a_susceptibility_allow_for_its_skewness(system, accumulated):
+    """Of few independent samples of |score|^2, which are exponential, their scatter says too little."""
+    hamiltonian = system(supercell_of(1), (1, 0), (("moire_depth", 0.5, 2.0),))
+    couplings = hamiltonian.family.couplings(jnp.array([1.0]))
+    random, ratios, zero = np.random.default_rng(0), [], np.zeros((2, 24))
+    for _ in range(100):
+        real, imaginary = np.repeat(random.normal(size=(2, 1, 24)), 2, axis=1) / math.sqrt(2)
+        samples = dict.fromkeys(
+            ("energy_real", "energy_imaginary", "moire_depth_force", "moire_depth_product"), zero
+        )
+        square = real**2 + imaginary**2
+        samples |= {"moire_depth_real": real, "moire_depth_imaginary": imaginary}
+        samples |= {"moire_depth_square": square}
+        found = ContextResponse(hamiltonian).results(accumulated(samples), couplings)
+        scatter = square[0].std(ddof=1) / math.sqrt(24)
+        ratios.append(found["susceptibility_moire_depth"].error / scatter)
+    student = 1 + (1.96**2 + 1) / 4 / 24  # all that symmetric samples need
+    assert np.mean(ratios) > student + 0.05

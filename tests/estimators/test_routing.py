@@ -63,3 +63,14 @@ def test_other_ansaetze_have_none(tiny, generic, samples_of, scattered):
     observable = Routing(hamiltonian)
     samples, _ = samples_of(observable, psi, scattered(hamiltonian, 4), [1.2])
     assert samples == observable.results({}, hamiltonian.family.couplings(jnp.array([1.2]))) == {}
+
+
+def test_means_are_over_electrons_and_entropies_are_of_each(tiny, generic, samples_of, scattered):
+    psi, hamiltonian = generic(tiny("layers=2", "experts=4"))  # four experts, three electrons
+    electrons, couplings = scattered(hamiltonian, 4), hamiltonian.family.couplings(jnp.array([1.2]))
+    samples, _ = samples_of(Routing(hamiltonian), psi, electrons, [1.2])
+    weights = np.array([psi.routing(r, couplings) for r in electrons])
+    assert weights.shape == (4, 2, 3, 4)  # walker, layer, electron, expert
+    np.testing.assert_allclose(samples["weight"], weights.mean(axis=2), rtol=1e-6)
+    entropy = -np.sum(weights * np.log(weights), axis=-1)
+    np.testing.assert_allclose(samples["used"], np.exp(entropy).mean(axis=-1), rtol=1e-6)

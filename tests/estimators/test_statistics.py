@@ -195,3 +195,27 @@ def test_series_too_short_or_constant():
     assert mean == 2.0
     assert math.isnan(error)
     assert series_estimate(np.full(10, 2.0)) == (2.0, 0.0)
+
+
+def test_the_error_is_the_scatter_of_walkers_means():
+    samples = np.random.default_rng(0).normal(size=(10, 4))
+    error = samples.mean(axis=0).std(ddof=1) / 2
+    assert estimate(samples).error == pytest.approx(error, rel=1e-12)
+
+
+def test_of_several_quantities_the_most_dependent_walkers_count():
+    random = np.random.default_rng(0)
+    copies, free = np.repeat(random.normal(size=(200, 4)), 8, axis=1), random.normal(size=(200, 32))
+    accumulators = []
+    for samples in (copies, free):
+        accumulators.append(Accumulator(200))
+        for each in samples:
+            accumulators[-1].add(each)
+    _, error = jackknife_samples(lambda a: a, accumulators[0])
+    for first, second in (accumulators, accumulators[::-1]):
+        _, together = jackknife_samples(lambda a, b: a + 1e-9 * b, first, second)
+        if first is accumulators[0]:
+            assert together == pytest.approx(error, rel=1e-3)
+        else:
+            _, alone = jackknife_samples(lambda a: a, first)
+            assert together > 1.5 * alone

@@ -98,3 +98,16 @@ def test_training_measures_redraws_and_resumes_bit_for_bit(tiny, tmp_path):
     assert np.all(weights[2] != 1)
     for each in weights:
         assert np.mean(each) == pytest.approx(1)
+
+
+def test_a_step_measures_where_in_the_range_its_contexts_are(tiny):
+    config = tiny("adaptive=true")  # depths of 0.5 to 2
+    hamiltonian, state = make_hamiltonian(config), initial_state(config)
+    state = eqx.tree_at(lambda s: s.contexts, state, jnp.array([[0.5], [1.7]]))
+    optimize = make_optimization(config, hamiltonian, make_optimizer(config.optimizer), walker_mesh(4))
+    after, _, energies = optimize(state, jnp.ones(2))
+    centres = (np.arange(16) + 0.5) / 16
+    kernels = np.exp(-(((np.array([0.0, 0.8])[:, None] - centres) / 0.1) ** 2) / 2)
+    spread = np.asarray(energies).std(axis=1)
+    expected = [spread @ kernels, kernels.sum(axis=0)]
+    np.testing.assert_allclose(after.emphasis.sums[:, 0], expected, rtol=1e-6)

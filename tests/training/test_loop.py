@@ -13,6 +13,7 @@ from qernel.config import UserError
 from qernel.hamiltonian import make_hamiltonian
 from qernel.hamiltonian.bands import filled_band_energy
 from qernel.optimize import make_optimizer
+from qernel.training import loop
 from qernel.training.checkpoint import load_checkpoint, save_checkpoint
 from qernel.training.contexts import draw_contexts
 from qernel.training.loop import TrainingStopped, initial_state, train
@@ -187,3 +188,35 @@ def test_stages_that_changed_under_way_get_their_contexts(tiny):
     ((state, metrics),) = train(changed, state)
     assert state.walkers.electrons.shape[:2] == (4, 4)
     assert metrics.energy.shape == (4,)
+
+
+def test_walkers_burn_in_once_and_settle_after_every_redraw(tiny, monkeypatch):
+    calls, make = [], loop.training_sampling
+
+    def watched(*arguments):
+        sampling = make(*arguments)
+
+        def sample(*inputs):
+            calls.append(inputs)
+            return sampling(*inputs)
+
+        return sample
+
+    monkeypatch.setattr(loop, "training_sampling", watched)
+    config, rounds = tiny(), []
+    for _ in loop.train(config, initial_state(config)):
+        rounds.append(len(calls))
+        calls.clear()
+    # Four and two moves of burn-in, two in a round; contexts are redrawn every second step.
+    assert rounds == [3, 1, 2, 1, 2, 1]
+
+
+def test_widths_of_moves_go_with_their_walkers_to_new_contexts(tiny):
+    config = tiny()
+    hamiltonian, state = make_hamiltonian(config), initial_state(config)
+    backwards = (jnp.array([[2.0], [0.5]]), jnp.array([0.1, 0.4]))
+    state = eqx.tree_at(lambda s: (s.contexts, s.walkers.width), state, backwards)
+    after = loop._redraw(config, hamiltonian, state, 2, 2)
+    assert after.contexts[0, 0] < after.contexts[1, 0]
+    np.testing.assert_array_equal(after.walkers.width, [0.4, 0.1])
+    np.testing.assert_array_equal(after.walkers.electrons, state.walkers.electrons[::-1])

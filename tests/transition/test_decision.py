@@ -101,3 +101,12 @@ def test_a_jump_in_a_refined_sweep_is_found_in_a_small_gap_and_in_a_large_one(ga
     found = locate(FINE, 0.3 * FINE - 0.5 * (np.mean(gap) < FINE) + noise, error)
     assert found.found
     assert found.within_68 == pytest.approx(gap)
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_the_error_of_a_jump_is_that_of_two_straight_lines(factor):
+    found, at = locate(X, noisy(jump(), 0, factor), ERROR), 1.075  # the middle of the gap
+    sides = X[at > X], X[at < X]
+    variance = sum(1 / len(x) + (at - x.mean()) ** 2 / np.sum((x - x.mean()) ** 2) for x in sides)
+    assert (found.birge > 1.5) == (factor > 1)  # the larger scatter is taken for the error
+    assert found.jump.error == pytest.approx(found.birge * ERROR[0] * np.sqrt(variance), rel=0.12)

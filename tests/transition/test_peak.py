@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qernel.transition import locate_peak
+from qernel.transition.peak import _monotonic
 
 X = np.linspace(0.5, 1.5, 21)
 ERROR = np.full(21, 0.05)
@@ -31,3 +32,10 @@ def test_a_peak_next_to_the_end_is_an_inner_one():
     peak = locate_peak(X, noisy(curve, 0), ERROR)
     assert peak.found
     assert peak.within_95 == (X[18], X[20])
+
+
+def test_neighbours_that_fall_are_averaged_by_their_precision():
+    # Rising curves through 0, 1 and 0 with errors 1, 1, 2: the last two share (1 + 0/4) / (1 + 1/4).
+    fit, chi2 = _monotonic(np.array([0.0, 1.0, 0.0]), np.array([1.0, 1.0, 2.0]))
+    np.testing.assert_allclose(fit, [0, 0.8, 0.8])
+    assert chi2 == pytest.approx(0.2**2 + (0.8 / 2) ** 2)

@@ -7,12 +7,13 @@ import pytest
 
 from qernel.branches import Branch
 from qernel.config import load_config
+from qernel.estimators.observable import Result
 from qernel.hamiltonian import make_hamiltonian
-from qernel.hamiltonian.bands import bloch_orbitals, lowest_fillings
+from qernel.hamiltonian.bands import bloch_orbitals, filled_band_energy, lowest_fillings
 from qernel.measurement import Effort
 from qernel.training.loop import initial_state
-from qernel.verification.exact import Exact
-from qernel.verification.trained import check_trained
+from qernel.verification.exact import Exact, exact_energies_at
+from qernel.verification.trained import _consistency, _ground_state, check_trained
 from qernel.wavefunction.slater import BlochDeterminant
 
 CORNER, GAMMA = (1, 0), (0, 0)
@@ -89,3 +90,37 @@ def test_model_is_asked_only_where_it_was_trained(tiny):
     candidate = Branch("x", config, None)
     assert candidate.covers(np.array([0.5]))
     assert not candidate.covers(np.array([1.1]))
+
+
+def result(value, error=1e-6, units="meV"):
+    return Result(np.array(value), np.array(error), units, "")
+
+
+@pytest.mark.parametrize(("residual", "passes"), [(0.19, True), (0.21, False)])
+def test_residuals_are_bounded_by_what_is_allowed_over_the_range(tiny, residual, passes):
+    hamiltonian = make_hamiltonian(tiny())  # depths of 0.5 to 2: 0.3 over 1.5
+    found = {"residual_moire_depth": result(residual), "imaginary": result(0.0), "energy_r_hat": result(1.0)}
+    check, *_ = _consistency("group", "place", hamiltonian, found, 0.3)
+    assert check.passed is passes
+
+
+def test_the_force_is_the_exact_moire_energy_over_the_depth(tiny):
+    hamiltonian = make_hamiltonian(tiny())
+    count = hamiltonian.supercell.cells
+    known = Exact({(0, 0): -10.0}, {(0, 0): 1e-6}, -24.0, 1e-6, "a source")
+    weights = Result(np.eye(count)[0], np.zeros(count), "1", "")
+    found = {"energy": result(-10.0), "sector_weight": weights, "force_moire_depth": result(-20.0)}
+    *_, force = _ground_state("group", "place", hamiltonian, found, np.array([1.2]), known, 0.1)
+    assert force.reference == pytest.approx(-20.0)
+    assert force.passed
+
+
+def test_exact_energies_of_a_pair_are_per_electron():
+    config = load_config("pair", FREE)
+    hamiltonian = make_hamiltonian(config)
+    couplings = hamiltonian.family.couplings(jnp.zeros(0))
+    (found,) = exact_energies_at(hamiltonian, np.zeros((1, 0)), 100)
+    bands = filled_band_energy(
+        hamiltonian.supercell, hamiltonian.spins, float(couplings.moire), float(couplings.phase)
+    )
+    assert found.ground == pytest.approx(bands / 2 * float(couplings.energy_unit), rel=1e-4)

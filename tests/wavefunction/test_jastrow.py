@@ -65,3 +65,10 @@ def test_wider_range_means_a_longer_reach():
     electrons = [0.4 * CELL.vectors[0], [0.0, 0.0]]
     short, long = (float(jastrow(electrons, EQUAL, log_range=(b, 0.0))) for b in (-1.0, 1.0))
     assert long > 1.5 * short
+
+
+def test_two_down_electrons_are_of_equal_spin():
+    a, b, c = np.random.default_rng(1).uniform(size=(3, 2)) @ CELL.vectors
+    pairs = (([a, b], OPPOSITE), ([a, c], OPPOSITE), ([b, c], EQUAL))
+    expected = sum(float(jastrow(pair, spins)) for pair, spins in pairs)
+    assert float(jastrow([a, b, c], (1, 2))) == pytest.approx(expected, abs=1e-11)

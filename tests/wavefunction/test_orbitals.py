@@ -141,3 +141,10 @@ def test_sum_of_determinants_neither_overflows_nor_underflows():
         assert float(sum_of_determinants(*slogdet(matrices)).log_abs - plain) == pytest.approx(
             40 * math.log(scale)
         )
+
+
+def test_the_network_starts_with_a_half_of_the_plane_waves_amplitude(tiny):
+    config = tiny("size=64")
+    model = make_wavefunction(config, make_hamiltonian(config), jax.random.key(0))
+    squares = np.sum(np.asarray(model.orbitals.weight, float) ** 2, axis=(0, 1))  # for x of unit rms
+    assert np.sqrt(squares.mean()) == pytest.approx(0.5, rel=0.15)

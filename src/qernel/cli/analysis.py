@@ -145,7 +145,7 @@ def verify(run: Path | None = None, /, *, quick: bool = False, out: Path | None 
         A run to check: against exact energies where there are some, and against itself. Left out: the program
         as a whole, training what the comparisons need.
     quick
-        Of the program: fewer comparisons and shorter training, minutes instead of an hour.
+        Of the program: fewer comparisons and shorter training, minutes instead of three quarters of an hour.
     out
         Of the program: where the models that are trained go; runs/verify by default.
     """
