@@ -63,6 +63,10 @@ MISTAKES = {
     "option": (["train", "pair", "--minuets", "3"], ["--minuets"]),
     "minutes": (["train", "pair", "--minutes", "ten"], ["ten"]),
     "no time": (["train", "pair", "--minutes", "nan"], ["--minutes is a number"]),
+    "negative time": (["train", "pair", "--minutes", "-3"], ["--minutes is a number", "not -3"]),
+    "no option": (["sweep", "pair-over-depth", "moire_depth=1:2:3"], ["moire_depth=1:2:3", "--help"]),
+    "misspelt model": (["transition", "six-two-momentas"], ["does not exist", "'six-two-momenta'"]),
+    "no sweep": (["transition", "six-two-momenta"], ["qernel sweep six-two-momenta --over"]),
     "no memory": (["plan", "pair", "--memory", "nan"], ["--memory is a number of GiB above 0"]),
     "no steps": (["finetune", "six-K", "--at", "moire_depth=1", "--steps", "0"], ["--steps", "not 0"]),
     "seed": (

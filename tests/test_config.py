@@ -64,6 +64,14 @@ MISTAKES = {
     "no number": (["moire_depth=nan"], ["moire_depth", "finite"]),
     "no width": (["contexts.moire_depth=[1.0,1.0]"], ["moire_depth", "no width", "low < high"]),
     "reversed range": (["contexts.moire_depth=[2.0,1.0]"], ["no width"]),
+    "no stage": (["training.stages=10"], ["training.stages = 10", "list of stages"]),
+    "key of a stage": (
+        ["training.stages=[{steps=10,context=4}]"],
+        ["training.stages.0.context", "'contexts'"],
+    ),
+    "one end": (["contexts.moire_depth=[0.5]"], ["contexts.moire_depth has 1 entry", "upper end"]),
+    "one spin": (["electrons=[6]"], ["system.electrons has 1 entry", "[6, 0]"]),
+    "empty fraction": (["filling="], ["filling = ''", "fraction"]),
     "filling": (["filling=2/3"], ["3 electrons in 3", "filling of 1", "2/3"]),
     "no fraction": (["filling=1/0"], ["filling = '1/0'", "fraction"]),
     "too many": (["electrons=[30,0]"], ["30 electrons", "at most 21"]),
@@ -96,6 +104,7 @@ def test_mistakes_are_named_in_one_line(mistake, tiny):
     assert "\n" not in message
     for fragment in fragments:
         assert fragment in message
+    assert "after validation" not in message
 
 
 def test_dielectric_constant_has_no_default(tiny):

@@ -45,9 +45,15 @@ def test_parameters_that_are_not_named_keep_what_they_had(tiny):
 @pytest.mark.parametrize(
     ("at", "message"),
     [
-        ({"moire_phase": (30.0, 30.0)}, "training.within: 'moire_phase' is none of the contexts"),
-        ({"moire_depth": (2.5, 2.5)}, r"within.moire_depth = \[2.5, 2.5\] is not inside \[0.5, 2.0\]"),
-        ({"moire_depth": (1.2, 1.1)}, "is not inside"),
+        (
+            {"moire_phase": (30.0, 30.0)},
+            "cannot train at moire_phase=30: the model's contexts are moire_depth in",
+        ),
+        (
+            {"moire_depth": (2.5, 2.5)},
+            r"at moire_depth=2.5: the model's contexts are moire_depth in \[0.5, 2\]",
+        ),
+        ({"moire_depth": (1.2, 1.1)}, "at moire_depth=1.2:1.1"),
     ],
 )
 def test_what_is_not_in_the_family_is_refused(tiny, at, message):

@@ -504,7 +504,7 @@ def _example(location: list[str]) -> str:
     if "stages" in location:
         return "give a list of stages, e.g. [{steps=600, contexts=4}]"
     if location[0] == "contexts" or "within" in location:
-        return "give the lower and the upper end in brackets, e.g. [0.5, 1.6]"
+        return "give a list in brackets, the lower and the upper end, e.g. [0.5, 1.6]"
     return "give a list in brackets, e.g. [6, 0]"
 
 

@@ -214,7 +214,7 @@ class Run:
         for key, (before, after) in _differences(old, new).items():
             if key not in _FREE and key[0] not in ("description", "cost"):
                 raise UserError(
-                    f"{self.path} was made with {_shown(key, before)}, now asked for {_shown(key, after)}:"
+                    f"{self.path} was made with {_shown(key, before)}, now asked for {'none' if after is None else repr(after)}:"
                     " use the same value to resume, or another --out"
                 )
         done = newest_step(self.checkpoint_directory)

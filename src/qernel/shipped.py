@@ -22,6 +22,12 @@ def shipped_model(name: str) -> Run:
     return Run(str(files("qernel").joinpath("models", name)))
 
 
+def similar_model(name: str | Path) -> str:
+    """The end of an error message: the shipped model that is meant; empty where none is."""
+    similar = difflib.get_close_matches(str(name), shipped_models(), n=1)
+    return f"; did you mean '{similar[0]}'?" if similar else ""
+
+
 def find_run(path: str | Path) -> Run:
     """The run at `path`, or the shipped model of this name, to read from.
 
@@ -29,8 +35,7 @@ def find_run(path: str | Path) -> Run:
     """
     run = Run(path)
     if not run.path.exists() and str(path) not in shipped_models():
-        similar = difflib.get_close_matches(str(path), shipped_models(), n=1)
-        hint = f"; did you mean '{similar[0]}'?" if similar else ": `qernel models` lists these"
+        hint = similar_model(path) or ": `qernel models` lists these"
         raise UserError(f"{path} is not a run, nor a shipped model{hint}")
     return shipped_model(str(path)) if not run.exists() and str(path) in shipped_models() else run
 

@@ -6,7 +6,7 @@ from qernel.cli.application import console
 from qernel.config import UserError
 from qernel.processes import by_first
 from qernel.runs import Run
-from qernel.shipped import copy_model, find_run, shipped_model, shipped_models
+from qernel.shipped import copy_model, find_run, shipped_model, shipped_models, similar_model
 
 
 def open_sweeps(path: Path) -> Path:
@@ -16,7 +16,8 @@ def open_sweeps(path: Path) -> Path:
     """
     if path.exists():
         return path
-    find_run(path)  # complains where this is no shipped model's name either
+    if str(path) not in shipped_models():
+        raise UserError(f"{path} does not exist{similar_model(path)}")
     run = Run(Path("runs") / path)
     if not run.sweep_files():
         raise UserError(

@@ -191,8 +191,8 @@ def _check_steps(steps: int) -> None:
 
 
 def _check_minutes(minutes: float | None) -> None:
-    if minutes is not None and not minutes > 0:
-        raise UserError(f"--minutes is a number of minutes above 0, not {minutes:g}")
+    if minutes is not None and not minutes >= 0:
+        raise UserError(f"--minutes is a number of minutes, 0 or more, not {minutes:g}")
 
 
 def _train(config: Config, run: Run, minutes: float | None, processes: Processes) -> bool:
