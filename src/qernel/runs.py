@@ -214,7 +214,7 @@ class Run:
         for key, (before, after) in _differences(old, new).items():
             if key not in _FREE and key[0] not in ("description", "cost"):
                 raise UserError(
-                    f"{self.path} was made with {_shown(key, before)}, now asked for {'none' if after is None else repr(after)}:"
+                    f"{self.path} was made with {'.'.join(key)} = {_shown(before)}, now asked for {_shown(after)}:"
                     " use the same value to resume, or another --out"
                 )
         done = newest_step(self.checkpoint_directory)
@@ -232,8 +232,8 @@ def check_distinct(runs: Sequence[Run]) -> None:
         raise UserError(f"{', '.join(str(run.path) for run in runs)}: one of them is given twice")
 
 
-def _shown(key: tuple[str, ...], value: Any) -> str:
-    return f"no {'.'.join(key)}" if value is None else f"{'.'.join(key)} = {value!r}"
+def _shown(value: Any) -> str:
+    return "none" if value is None else repr(value)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: tuple[str, ...] = ()):
