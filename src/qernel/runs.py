@@ -214,8 +214,8 @@ class Run:
         for key, (before, after) in _differences(old, new).items():
             if key not in _FREE and key[0] not in ("description", "cost"):
                 raise UserError(
-                    f"{self.path} was made with {'.'.join(key)} = {_shown(before)}, now asked for {_shown(after)}:"
-                    " use the same value to resume, or another --out"
+                    f"{self.path} was made with {'.'.join(key)} = {_shown(before)}, now asked for"
+                    f" {_shown(after)}: use the same value to resume, or another --out"
                 )
         done = newest_step(self.checkpoint_directory)
         stages = [stages_until(each.training.stages, done) for each in (self.config(), config)]
