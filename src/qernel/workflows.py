@@ -1,7 +1,7 @@
 """What the commands do: train a run, measure a sweep, look for a transition."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -268,7 +268,7 @@ class Weighed(NamedTuple):
     seed: int
 
 
-def weigh_sources(sources: Sequence[Path], seed: int) -> Iterator[Weighed]:
+def weigh_sources(sources: Iterable[Path], seed: int) -> Iterator[Weighed]:
     """Evidence for a transition of each system among runs or sweeps' files.
 
     Several models of one system are taken together, the lowest at each context. Raises UserError where two
@@ -305,7 +305,7 @@ def _check_runs(sweeps: Mapping[str, xarray.Dataset]) -> None:
         before.append((name, sector))
 
 
-def draw_diagram(sources: Sequence[Path], along: str | None, seed: int) -> Diagram:
+def draw_diagram(sources: Iterable[Path], along: str | None, seed: int) -> Diagram:
     """The phase diagram of one run, or of several models of one system at the same contexts.
 
     Raises UserError where they are not, or two of them are sweeps of one run.

@@ -49,7 +49,7 @@ def transition(
         raise UserError("transition needs a run or a sweep's file")
     families: dict[str, list[Weighed]] = {}
     check_writable(out)
-    for weighed in weigh_sources([open_sweeps(source) for source in sources], seed):
+    for weighed in weigh_sources(map(open_sweeps, sources), seed):
         data, evidence = weighed.lowest, weighed.evidence
         for name, each in weighed.sweeps.items():
             where, step = each.encoding["source"], each.attrs["training_step"]
@@ -103,7 +103,7 @@ def diagram(
     if not sources:
         raise UserError("diagram needs a run or a sweep's file")
     check_writable(out)
-    found = draw_diagram([open_sweeps(source) for source in sources], along, seed)
+    found = draw_diagram(map(open_sweeps, sources), along, seed)
     console.print(diagram_table(found))
     for name, data in found.sweeps.items():
         note_flags(data, name)
