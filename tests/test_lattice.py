@@ -183,3 +183,23 @@ def test_threefold_rotations_are_symmetries_of_the_moire_lattice_and_its_harmoni
 def test_supercells_with_threefold_symmetry(matrix, threefold):
     # Those that the complex numbers a + b e^{2 pi i / 3} describe as multiples of one of them
     assert Supercell(matrix).is_threefold == threefold
+
+
+@pytest.mark.parametrize("cell", [supercell_of(9), supercell_of(27), Supercell(((2, 0), (0, 1)))])
+def test_total_momenta_are_called_by_their_shortest_labels_of_least_entries(cell):
+    names = cell.total_momenta()
+    classes = {cell.momentum_class(label) for label in names}
+    assert len(names) == len(classes) == cell.cells
+    assert classes == {cell.momentum_class(label) for label in cell.moire_points()}
+    for name in names:
+        same = [each for each in integer_grid(12) if cell.momentum_class(each) == cell.momentum_class(name)]
+        lengths = np.linalg.norm(same @ cell.reciprocal, axis=1).round(9)
+        shortest = [each for each, length in zip(same, lengths, strict=True) if length == lengths.min()]
+        assert np.linalg.norm(name @ cell.reciprocal).round(9) == lengths.min()
+        assert abs(name).max() == min(abs(each).max() for each in shortest)
+
+
+def test_the_corner_of_nine_cells_is_called_1_1():
+    cell = supercell_of(9)
+    assert [1, 1] in cell.total_momenta().tolist()
+    assert cell.momentum_class((1, 1)) == cell.momentum_class((-2, 1))

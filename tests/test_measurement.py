@@ -197,6 +197,19 @@ def test_unknown_observable_is_one_line_with_a_suggestion(generic_case):
         make_observables(hamiltonian, ["x"])
 
 
+def test_two_observables_do_not_share_an_axis(generic_case, monkeypatch):
+    *_, hamiltonian = generic_case
+
+    class Twin(Observable):
+        def coordinates(self):
+            return {"distance": Coordinate(("distance",), np.arange(2), "a_M", "another distance")}
+
+    monkeypatch.setitem(OBSERVABLES, "twin", Twin)
+    assert "pair_correlation" in make_observables(hamiltonian, ["pair_correlation"])
+    with pytest.raises(ValueError, match="observable 'twin': another has an axis distance"):
+        make_observables(hamiltonian, ["pair_correlation", "twin"])
+
+
 def test_two_observables_do_not_share_a_name(generic_case, monkeypatch):
     """Else one of them, or the swept parameter, would be lost from the file without a word."""
     _, model, hamiltonian = generic_case

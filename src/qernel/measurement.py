@@ -283,11 +283,17 @@ def _where(condition: Bool[Array, " context"], yes: Walkers, no: Walkers) -> Wal
 def make_observables(hamiltonian: Hamiltonian, names: Sequence[str]) -> dict[str, Observable]:
     """The named observables, the energy first, those left out that this Hamiltonian does not have.
 
-    Raises UserError for a name that is not in `OBSERVABLES`.
+    Raises UserError for a name that is not in `OBSERVABLES`, ValueError where two have axes of one name.
     """
     wanted = dict.fromkeys(["energy", *names])
     for name in wanted:
         if name not in OBSERVABLES:
             raise UserError(f"unknown observable '{name}'{suggestion(name, OBSERVABLES)}")
     made = {name: OBSERVABLES[name](hamiltonian) for name in wanted}
-    return {name: observable for name, observable in made.items() if observable.exists()}
+    made = {name: observable for name, observable in made.items() if observable.exists()}
+    axes: set[str] = set()
+    for name, observable in made.items():
+        if twice := axes & observable.coordinates().keys():
+            raise ValueError(f"observable '{name}': another has an axis {', '.join(sorted(twice))}")
+        axes |= observable.coordinates().keys()
+    return made

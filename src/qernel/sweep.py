@@ -95,8 +95,7 @@ def sweep(
 
     Where `progress` raises StopMeasuring, the sweep is of the contexts measured until then, of several
     parameters cut to whole rows: at every value of the first that is kept, all values of the others. Raises
-    it where there are none, UserError for contexts or an effort that cannot be, and ValueError where two
-    observables have axes of one name.
+    it where there are none, and UserError for contexts or an effort that cannot be.
     """
     hamiltonian, grid = make_hamiltonian(config), context_grid(config, over)
     measurement = _compiled(config, hamiltonian, effort, over)
@@ -120,11 +119,8 @@ def sweep(
         for row, context in zip(rows, grid, strict=True):
             row |= _exact(hamiltonian, tuple(context.tolist()))
     coordinates = {}
-    for name, observable in measurement.observables.items():
-        axes = observable.coordinates()
-        if twice := axes.keys() & coordinates.keys():
-            raise ValueError(f"observable '{name}': another has the axis {', '.join(sorted(twice))}")
-        coordinates |= axes
+    for observable in measurement.observables.values():
+        coordinates |= observable.coordinates()
     data = sweep_dataset(config, over, grid, rows, coordinates, effort, int(state.step))
     if stopped:
         data.attrs["stopped"] = f"stopped early, {how}"

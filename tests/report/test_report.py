@@ -23,7 +23,7 @@ from qernel.estimators.structure_factor import StructureFactor
 from qernel.hamiltonian import make_hamiltonian
 from qernel.lattice import CELL_AREA, MOIRE_CORNERS, MOIRE_HARMONICS, MOIRE_VECTORS, Supercell, supercell_of
 from qernel.measurement import Effort
-from qernel.report import figures, page, snapshots
+from qernel.report import figures, html, page, snapshots
 from qernel.report.checks import flag_sweep, kept_momentum
 from qernel.report.density import BLUR, blurred, density_map
 from qernel.report.drawing import cell_edges
@@ -33,8 +33,8 @@ from qernel.report.numbers import decimals_for, fixed
 from qernel.report.page import write_report
 from qernel.report.publish import Folder
 from qernel.report.style import figure_style
-from qernel.report.sweep_data import momentum_columns
-from qernel.report.sweep_section import _routing
+from qernel.report.sweep_data import momentum_columns, slope_columns
+from qernel.report.sweep_section import _drawn_nowhere_else, _routing
 from qernel.report.sweep_words import findings
 from qernel.runs import Run
 from qernel.sweep import context_grid
@@ -924,7 +924,22 @@ def test_forces_stand_beside_the_slope_of_the_energy(reported):
     assert drawn(above, DEPTHS, force)
     assert drawn(above, (x[1:] + x[:-1]) / 2, np.diff(energies) / np.diff(x))
     assert drawn(below, DEPTHS, residual)
-    assert below.get_ylabel() == "residual (meV degree⁻¹)"
+    assert below.get_ylabel() == "residual per\nelectron (meV degree⁻¹)"
+    table = slope_columns(data)
+    assert table.header == ["moire_depth", "slope_meV_degree^-1", "slope_error_meV_degree^-1"]
+    expected = [(x[1:] + x[:-1]) / 2, np.diff(energies) / np.diff(x)]
+    np.testing.assert_allclose(np.array(table.rows)[:, :2].T, expected)
+
+
+def test_what_no_other_figure_draws_is_drawn(reported):
+    line = reported.line.squeeze()
+    assert "bragg_moire" not in _drawn_nowhere_else(line)
+    assert "bragg_moire" in _drawn_nowhere_else(line.drop_vars(["bragg_sqrt3", "bragg_sqrt3_error"]))
+
+
+def test_tables_beside_the_page_are_linked():
+    link = '<a href="sweep-001-table.csv">sweep-001-table.csv</a>'
+    assert html.typeset("In full precision: sweep-001-table.csv.") == f"In full precision: {link}."
 
 
 @pytest.mark.usefixtures("no_model")
