@@ -70,6 +70,8 @@ MISTAKES = {
         ["training.stages.0.context", "'contexts'"],
     ),
     "one end": (["contexts.moire_depth=[0.5]"], ["contexts.moire_depth has 1 entry", "upper end"]),
+    "no spin": (["electrons=[]"], ["system.electrons has no entry", "[6, 0]"]),
+    "a vector": (["supercell=3"], ["supercell = 3", "[[3, 0], [0, 3]]"]),
     "one spin": (["electrons=[6]"], ["system.electrons has 1 entry", "[6, 0]"]),
     "empty fraction": (["filling="], ["filling = ''", "fraction"]),
     "filling": (["filling=2/3"], ["3 electrons in 3", "filling of 1", "2/3"]),

@@ -20,7 +20,7 @@ def said(monkeypatch, shares):
 
 
 def test_without_a_terminal_a_line_a_minute(monkeypatch):
-    # At 80 and at 160 seconds, at the pace since a tenth was done, at 40: what came before was compilation.
+    # At 80 and at 160 seconds, at the pace since a tenth was done, at 40: what came before was no sampling.
     lines = said(monkeypatch, [0.1, 0.25, 0.4, 0.5]).splitlines()
     assert lines == ["measured 25%, 3:20 left", "measured 50%, 2:30 left"]
 

@@ -465,14 +465,19 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def _causes(problems: Sequence[Any]) -> list[Any]:
-    """Without complaints that a list is short where its entries are what is wrong."""
+    """Without complaints that a list is short where its entries are wrong, and of one missing entry each."""
 
     def is_consequence(problem: Any) -> bool:
         at = problem["loc"]
         inside = [each["loc"] for each in problems if len(each["loc"]) > len(at)]
         return problem["type"] == "too_short" and any(loc[: len(at)] == at for loc in inside)
 
-    return [each for each in problems if not is_consequence(each)]
+    def is_repeated(problem: Any) -> bool:
+        at = problem["loc"]
+        first = [each["loc"] for each in problems if each["type"] == "missing"]
+        return problem["type"] == "missing" and at[-1] == 1 and (*at[:-1], 0) in first
+
+    return [each for each in problems if not is_consequence(each) and not is_repeated(each)]
 
 
 def _explain(problem: Any) -> str:
@@ -484,10 +489,11 @@ def _explain(problem: Any) -> str:
         if len(location) == 1:
             everywhere = (name for section in _SECTIONS.values() for name in section.model_fields)
             return f"unknown key {key}{suggestion(key, [*Config.model_fields, *everywhere])}"
-        section = Stage if "stages" in location else _SECTIONS.get(location[0], Config)
+        section = Stage if "stages" in location[:-1] else _SECTIONS.get(location[0], Config)
         return f"unknown key {key}{suggestion(location[-1], section.model_fields)}"
     if problem["type"] == "missing" and location[-1].isdigit():
-        return f"{'.'.join(location[:-1])} has {location[-1]} entry, and needs more: {_example(location)}"
+        count = "1 entry" if location[-1] == "1" else "no entry"
+        return f"{'.'.join(location[:-1])} has {count}, and needs more: {_example(location)}"
     if problem["type"] == "missing":
         return f"{key} is missing: it has no default"
     if problem["type"] == "tuple_type":
@@ -505,6 +511,8 @@ def _example(location: list[str]) -> str:
         return "give a list of stages, e.g. [{steps=600, contexts=4}]"
     if location[0] == "contexts" or "within" in location:
         return "give a list in brackets, the lower and the upper end, e.g. [0.5, 1.6]"
+    if "supercell" in location:
+        return "give two vectors in brackets, e.g. [[3, 0], [0, 3]]"
     return "give a list in brackets, e.g. [6, 0]"
 
 

@@ -87,11 +87,25 @@ def supercell_swept(data: xarray.Dataset) -> Supercell:
 
 
 def load_dataset(path: Path) -> xarray.Dataset | None:
-    """A netCDF file's dataset; None if it cannot be read."""
+    """A netCDF file's dataset, momenta in the order and by the names of today; None if it cannot be read."""
     try:
-        return xarray.load_dataset(path, engine="scipy")
+        data = xarray.load_dataset(path, engine="scipy")
     except (OSError, ValueError, TypeError, IndexError):  # IndexError: cut short
         return None
+    return with_names_of_momenta(data) if data.attrs.get("title") == TITLE and "sector_1" in data else data
+
+
+def with_names_of_momenta(data: xarray.Dataset) -> xarray.Dataset:
+    """A sweep whose momenta may have been listed otherwise, with those of `Supercell.total_momenta`."""
+    supercell = supercell_swept(data)
+    labels = np.stack([data["sector_1"].values, data["sector_2"].values], axis=1)
+    place = {supercell.momentum_class(label): n for n, label in enumerate(labels)}
+    names = supercell.total_momenta()
+    data = data.isel(sector=[place[supercell.momentum_class(name)] for name in names])
+    for axis in (0, 1):
+        variable = f"sector_{axis + 1}"
+        data[variable] = ("sector", names[:, axis], data[variable].attrs)
+    return data
 
 
 def load_sweep(path: Path) -> xarray.Dataset | None:

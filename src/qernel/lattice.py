@@ -104,7 +104,8 @@ class Supercell:
     def total_momenta(self) -> np.ndarray:
         """What total momenta modulo the moiré reciprocal lattice are called: integer labels, (cells, 2).
 
-        The shortest; of several, which `moire_points` may choose among otherwise, the one of least entries.
+        The shortest; of several equally short ones that whose largest entry is least. `moire_points` may hold
+        another one of these, and is in another order.
         """
         labels = self._labels_around()
         lengths = np.linalg.norm(labels @ self.reciprocal, axis=1)

@@ -28,13 +28,12 @@ class MeasuringView:
         self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
         self._task = self._bar.add_task("", total=1.0) if self._bar else None
         self._console, self._share = console, 0.0
-        self._first: tuple[float, float] | None = None  # share and time; compilation comes before
+        self._first: tuple[float, float] | None = None  # share and time: sampling is compiled before
 
     def __enter__(self):
         self._printed_at = time.monotonic()
         if self._bar:
             self._bar.start()
-
         return self
 
     def __exit__(self, *_):

@@ -59,8 +59,10 @@ def test_products_with_the_rows(matrix):
     np.testing.assert_allclose(rows.along(tree), matrix @ direction, atol=1e-12)
 
 
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
 @pytest.mark.parametrize("columns", [7, 64, 431])
-def test_folding_adds_every_column_of_a_tensor_once_with_a_sign(matrix, columns):
+def test_folding_adds_every_column_of_a_tensor_once_with_a_sign(matrix, columns, device, monkeypatch):
+    monkeypatch.setattr("jax.default_backend", lambda: device)
     folds, pieces, first = -(-PARAMETERS // columns), [], 0
     for number, shape in enumerate(SHAPES.values()):
         size = int(np.prod(shape))

@@ -938,8 +938,11 @@ def test_what_no_other_figure_draws_is_drawn(reported):
 
 
 def test_tables_beside_the_page_are_linked():
-    link = '<a href="sweep-001-table.csv">sweep-001-table.csv</a>'
-    assert html.typeset("In full precision: sweep-001-table.csv.") == f"In full precision: {link}."
+    name = "1-my a_M's-sweep-001.csv"
+    link = '<a href="1-my%20a_M%27s-sweep-001.csv">1-my a_M&#x27;s-sweep-001.csv</a>'
+    written = html.typeset(f"In units of a_M: {html.file(name)}, and not run.csv.")
+    assert written == f"In units of <i>a</i><sub>M</sub>: {link}, and not run.csv."
+    assert html.file(name) not in html.figure("title", f"From {html.file(name)}.", b"", [])
 
 
 @pytest.mark.usefixtures("no_model")

@@ -10,7 +10,7 @@ from qernel.shipped import copy_model, find_run, shipped_model, shipped_models, 
 
 
 def open_sweeps(path: Path) -> Path:
-    """A run's directory or a sweep's file; where `path` is but the name of a shipped model, runs/NAME.
+    """A run's directory or a sweep's file, if there is one; else, for a shipped model's name, runs/NAME.
 
     Raises UserError where there is nothing, and where a shipped model was not swept.
     """

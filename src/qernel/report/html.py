@@ -52,7 +52,7 @@ tr.bug td.remark { color: #a3200d; font-weight: 600; }
 """
 
 
-_FILE = re.compile(r"[\w.+-]+\.csv\b")  # beside the page
+_BEFORE, _AFTER = "\ue000", "\ue001"  # stand around the names of files in plain text, see `file`
 
 
 class Row(NamedTuple):
@@ -75,13 +75,23 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Escape, keep numbers with their units, give a_M the subscript that Unicode lacks, link CSV files."""
+    """Escape, keep numbers with their units, give a_M the subscript that Unicode lacks, link each `file`."""
+    words, *rest = text.split(_BEFORE)
+    parts = [_words(words)]
+    for each in rest:
+        name, _, words = each.partition(_AFTER)
+        parts += [f'<a href="{escape(quote(name))}">{escape(name)}</a>', _words(words)]
+    return "".join(parts)
+
+
+def file(name: str) -> str:
+    """The name of a file beside the page, in plain text that `typeset` makes a link of."""
+    return f"{_BEFORE}{name}{_AFTER}"
+
+
+def _words(text: str) -> str:
     text = re.sub(r"(?<=\d) (?=meV|nm|mₑ)", "\u00a0", text.replace(" = ", "\u00a0=\u00a0"))
-    return _FILE.sub(_link, escape(text).replace("a_M", "<i>a</i><sub>M</sub>"))
-
-
-def _link(name: re.Match) -> str:
-    return f'<a href="{quote(name[0])}">{name[0]}</a>'
+    return escape(text).replace("a_M", "<i>a</i><sub>M</sub>")
 
 
 def heading(level: int, text: str) -> str:
@@ -119,7 +129,8 @@ def figure(title: str, caption: str, png: bytes, files: Sequence[str], width: fl
 
     `width` is a share of the page's.
     """
-    data, first = base64.b64encode(png).decode("ascii"), caption.split(". ")[0]  # all of it is below
+    data = base64.b64encode(png).decode("ascii")
+    first = re.sub(f"[{_BEFORE}{_AFTER}]", "", caption.split(". ")[0])  # all of it is below
     links = " ".join(
         f'<a href="{escape(quote(name))}">{escape(name.rsplit(".", 1)[-1].upper())}</a>' for name in files
     )

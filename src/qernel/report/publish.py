@@ -38,10 +38,10 @@ def publish_figure(folder: Folder, name: str, title: str, caption: str, figure: 
 
 
 def publish_data(folder: Folder, name: str, data: Data) -> str:
-    """Write name.csv with numbers in full precision; returns the file's name."""
+    """Write name.csv with numbers in full precision; returns the file's name, for `html.typeset` to link."""
     path = Path(f"{folder.stem(name)}.csv")
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(data.header)
         writer.writerows(data.rows)
-    return path.name
+    return html.file(path.name)

@@ -45,9 +45,9 @@ def transition_figure(data: xarray.Dataset, evidence: Evidence, name: str, folde
 
 def _in_symbols(text: str, parameter: str) -> str:
     """What the terminal is told of a parameter by its key, as figures say it."""
-    return text.replace(f"dE/d({parameter})", f"dE/d{symbol(parameter)}").replace(
-        parameter, spoken(parameter)
-    )
+    short = symbol(parameter)
+    slope = f"dE/d({short})" if " " in short else f"dE/d{short}"
+    return text.replace(f"dE/d({parameter})", slope).replace(parameter, spoken(parameter))
 
 
 def write_transition(weighed: Weighed, directory: Path) -> Path:
