@@ -100,11 +100,11 @@ def with_names_of_momenta(data: xarray.Dataset) -> xarray.Dataset:
     supercell = supercell_swept(data)
     labels = np.stack([data["sector_1"].values, data["sector_2"].values], axis=1)
     place = {supercell.momentum_class(label): n for n, label in enumerate(labels)}
-    names = supercell.total_momenta()
+    names = [name for name in supercell.total_momenta() if supercell.momentum_class(name) in place]
     data = data.isel(sector=[place[supercell.momentum_class(name)] for name in names])
     for axis in (0, 1):
         variable = f"sector_{axis + 1}"
-        data[variable] = ("sector", names[:, axis], data[variable].attrs)
+        data[variable] = ("sector", [name[axis] for name in names], data[variable].attrs)
     return data
 
 
