@@ -91,7 +91,7 @@ def _curves(
     told = {
         "sector_weight": "weight of each total momentum, by its integer label",
         "bragg_sqrt3": "structure factor at the moiré reciprocal vectors g and at the corners K",
-        susceptibility: f"fidelity susceptibility to {parameter}",
+        susceptibility: f"fidelity susceptibility to {parameter}, the variance of the derivative of log ψ",
     }
     words = [
         f"({letter}) {text}"
