@@ -199,6 +199,37 @@ def test_intervals_do_not_take_for_granted_which_model_is_the_lowest():
     assert wider < 100 * 0.3  # and no more than it takes: the difference is three errors 0.14 away
 
 
+@pytest.mark.parametrize(
+    ("share", "lead", "undecided"),
+    [(0.68, 0.9, True), (0.68, 1.1, False), (0.95, 1.9, True), (0.95, 2.0, False)],
+)
+def test_states_are_decided_beyond_the_central_share_of_a_gaussian(share, lead, undecided):
+    leads = xarray.Dataset(
+        {
+            "energy": ("moire_depth", np.zeros(4)),
+            "lead": ("moire_depth", [9.0, 0.2 * lead, 9.0, 9.0]),
+            "lead_error": ("moire_depth", np.full(4, 0.2)),
+        },
+        coords={"moire_depth": [1.0, 2.0, 3.0, 4.0]},
+    )
+    assert while_undecided((2.0, 3.0), share, leads, [(2.0, 3.0)]) == (1.0 if undecided else 2.0, 3.0)
+
+
+def test_the_error_of_a_lead_is_of_both_models():
+    liquid, crystal = liquid_and_crystal(0.3).values()
+    liquid["energy_error"][:], crystal["energy_error"][:] = 0.3, 0.4
+    lowest, _ = lowest_of({"liquid": liquid, "crystal": crystal})
+    np.testing.assert_allclose(lowest["lead_error"], 0.5)
+
+
+def test_a_crossing_agrees_within_two_errors_of_it():
+    data = make_sweep(peak=False)
+    low, _ = weigh(data).interaction.within_95
+    for distance, agrees in ((1.9, True), (2.1, False)):
+        crossing = Crossing("a", "b", low - distance * 0.01, 0.01)
+        assert (weigh(data, [crossing]).agreeing_crossings == [crossing]) == agrees
+
+
 def test_the_intervals_of_a_break_are_those_of_the_change():
     lowest, crossed = lowest_of(liquid_and_crystal(0.3))
     ((low, high),) = changes(lowest)
