@@ -203,6 +203,7 @@ def _fold(tensors: list, folds: int) -> Float[Array, "*rows folded"]:
 
 
 def _folded(columns: Float[Array, "*rows parameter"], folds: int, seed: int) -> Float[Array, "*rows folded"]:
+    """Pieces of `width` columns, all with random signs, added up; the last one may be shorter."""
     if folds == 1:
         return columns
     *rows, count = columns.shape
@@ -211,7 +212,7 @@ def _folded(columns: Float[Array, "*rows parameter"], folds: int, seed: int) -> 
     if jax.default_backend() != "cpu":
         padding = [*([(0, 0)] * len(rows)), (0, folds * width - count)]
         return jnp.sum(jnp.pad(columns * signs, padding).reshape(*rows, folds, width), axis=-2)
-    # Of that sum XLA makes a CPU kernel that is two to three times slower from 17 folds on.
+    # The same in a loop: of the sum XLA makes a CPU kernel two to three times slower from 17 folds on.
     whole, rest = divmod(count, width)
     last = columns[..., whole * width :] * signs[whole * width :]
     start = jnp.pad(last, [*([(0, 0)] * len(rows)), (0, width - rest)])
