@@ -23,6 +23,7 @@ SMOOTH_CURVES = {
     "crossover": np.tanh((X - 1.02) / 0.15),
     "narrow crossover": 0.4 * np.tanh((X - 1.02) / 0.1),
     "rounded kink": np.hypot(X - 0.95, 0.15),
+    "peak": 0.9 / (1 + ((X - 1.02) / 0.15) ** 2),
     "exponential": np.exp(-X / 0.2),
 }
 

@@ -17,6 +17,7 @@ SMOOTH = {
     "cubic": 4,
     "quartic": 5,
     "rounded kink": 5,
+    "rounded peak": 5,
     "rounded jump": 6,
 }
 SHARP = {"kink": 4, "jump": 5}
@@ -113,7 +114,7 @@ class Curves:
             make = _jump if kind == "jump" else _kink
             return self._broken(make, self.cells[kind].mean(axis=1))
         if "rounded" in kind:
-            make = _rounded_jump if kind == "rounded jump" else _rounded_kink
+            make = _ROUNDED[kind]
             # Beyond the ends, what is seen of a rounded kink is an exponential.
             beyond = 2 if kind == "rounded kink" else 0
             narrow = [self._rounded(make, width, places) for width, places in _narrow(self.x)]
@@ -167,3 +168,14 @@ def _rounded_jump(x: np.ndarray) -> tuple[np.ndarray, ...]:
 def _rounded_kink(x: np.ndarray) -> tuple[np.ndarray, ...]:
     corner = np.logaddexp(0, 2 * x)  # its derivative is 1 + tanh x
     return (corner / corner.max(axis=-1, keepdims=True),)
+
+
+def _rounded_peak(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (1 - np.tanh(x) ** 2,)
+
+
+_ROUNDED: dict[str, Shape] = {
+    "rounded kink": _rounded_kink,
+    "rounded peak": _rounded_peak,
+    "rounded jump": _rounded_jump,
+}
