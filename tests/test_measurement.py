@@ -279,14 +279,16 @@ def test_a_context_comes_to_rest_by_itself(generic_case):
 def test_no_random_numbers_are_used_twice(tiny, generic):
     model, hamiltonian = generic(tiny())
     effort = SHORT._replace(equilibration=4, observables=())
-    measurement = Measurement(hamiltonian, effort, jnp.float64, microbatch=8)
-    used, move = [], measurement._sample
+    measurement, used = Measurement(hamiltonian, effort, jnp.float64, microbatch=8), []
 
-    def watched(model, walkers, points, key):
+    def stay(model, walkers, points, key):
         used.append(tuple(jax.random.key_data(key).tolist()))
-        return move(model, walkers, points, key)
+        return walkers, jnp.ones(len(points))
 
-    measurement._sample = watched
-    measurement(model, walkers_of(hamiltonian, 1), np.array([[1.0]]), jax.random.key(1))
+    measurement._sample = stay
+    walkers, points, key = walkers_of(hamiltonian, 1), jnp.array([[1.0]]), jax.random.key(1)
+    walkers, *_ = measurement.equilibrate(model, walkers, points, key)
+    moved = list(measurement.samples(model, walkers, points, key))
+    assert len(moved) == effort.samples
     assert len(used) >= effort.equilibration + effort.samples
     assert len(set(used)) == len(used)

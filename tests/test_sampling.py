@@ -322,7 +322,11 @@ def test_walkers_are_exchanged_between_neighbours_of_one_sector(tiny, generic, m
     def told(model, walkers, present, couplings, order, *rest):
         return Walkers(walkers.electrons, order.astype(float))
 
+    def stay(model, walkers, *_):
+        return walkers, jnp.zeros((4, 4)), jnp.ones(4)
+
     monkeypatch.setattr("qernel.sampling.exchange", told)
+    monkeypatch.setattr("qernel.sampling.langevin", stay)
     walkers = initial_walkers(jax.random.key(0), hamiltonian.supercell, 3, 4, 4, jnp.float64)
     sampling = make_sampling(hamiltonian, walker_mesh(4), 1, jnp.float64, 4, exchanges=True)
     after, _ = sampling(model, walkers, contexts, jax.random.key(0))

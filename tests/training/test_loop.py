@@ -17,7 +17,7 @@ from qernel.training import loop
 from qernel.training.checkpoint import load_checkpoint, save_checkpoint
 from qernel.training.contexts import draw_contexts
 from qernel.training.loop import TrainingStopped, initial_state, train
-from qernel.training.step import make_optimization
+from qernel.training.step import StepMetrics, make_optimization
 
 
 @pytest.fixture(scope="module")
@@ -191,20 +191,21 @@ def test_stages_that_changed_under_way_get_their_contexts(tiny):
 
 
 def test_walkers_burn_in_once_and_settle_after_every_redraw(tiny, monkeypatch):
-    calls, make = [], loop.training_sampling
+    calls, rounds = [], []
+    count = np.zeros(2)
+    metrics = StepMetrics(count, count, count, count, count, count, refused=np.array(False))
 
-    def watched(*arguments):
-        sampling = make(*arguments)
+    def sample(model, walkers, contexts, key):
+        calls.append(key)
+        return walkers, jnp.ones(2)
 
-        def sample(*inputs):
-            calls.append(inputs)
-            return sampling(*inputs)
+    def optimize(state, acceptance):
+        return eqx.tree_at(lambda s: s.step, state, state.step + 1), metrics, None
 
-        return sample
-
-    monkeypatch.setattr(loop, "training_sampling", watched)
-    config, rounds = tiny(), []
-    for _ in loop.train(config, initial_state(config)):
+    monkeypatch.setattr(loop, "training_sampling", lambda *_: sample)
+    monkeypatch.setattr(loop, "make_optimization", lambda *_: optimize)
+    config = tiny()
+    for _ in train(config, initial_state(config)):
         rounds.append(len(calls))
         calls.clear()
     # Four and two moves of burn-in, two in a round; contexts are redrawn every second step.

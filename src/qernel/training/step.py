@@ -73,8 +73,6 @@ def make_optimization(
     dtype = jnp.dtype(training.precision)
     natural = config.optimizer.name in NATURAL_GRADIENT
     make_update = (_natural_update if natural else _gradient_update)(config, optimizer, mesh)
-    low, high = np.array(list(config.trained.values())).reshape(-1, 2).T
-    width = np.where(high > low, high - low, 1.0)
 
     @eqx.filter_jit
     def optimize(state: TrainingState, acceptance) -> tuple[TrainingState, StepMetrics, Array]:
@@ -88,7 +86,7 @@ def make_optimization(
         parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
         emphasis = state.emphasis
         if emphasis is not None:
-            positions = (state.contexts[:, : len(low)] - low) / width
+            positions = _positions(config, state.contexts)
             emphasis = _choose(good, emphasis.measured(positions, _spread(energies.total)), emphasis)
         parameters = _choose(good, jax.tree.map(jnp.add, parameters, update), parameters)
         state = TrainingState(
@@ -150,6 +148,12 @@ def _gradient_update(config: Config, optimizer: optax.GradientTransformationExtr
         )
 
     return update
+
+
+def _positions(config: Config, contexts: Float[Array, "context entry"]) -> Float[Array, "context parameter"]:
+    """Where in their ranges the parameters of contexts are, from 0 to 1."""
+    low, high = np.array(list(config.trained.values())).reshape(-1, 2).T
+    return (contexts[:, : len(low)] - low) / np.where(high > low, high - low, 1.0)
 
 
 def _metrics(energies, acceptance, couplings: Couplings, electrons: int, weight, good) -> StepMetrics:
