@@ -61,6 +61,11 @@ def test_what_is_not_in_the_family_is_refused(tiny, at, message):
         finetuned(tiny(), "runs/tiny", at, 40)
 
 
+def test_a_range_may_grow_with_where_it_is_trained(tiny):
+    new = finetuned(tiny(), "runs/tiny", {"moire_depth": (2.5, 2.5)}, 40, ["contexts.moire_depth=[0.5,3.0]"])
+    assert new.trained == {"moire_depth": (2.5, 2.5)}
+
+
 def test_a_larger_system_keeps_polarization_and_ansatz():
     six = load_config("six-over-depth", ["system.electrons=[4,2]"])
     new = enlarged(six, "runs/six", 18, 27, 300, ["training.walkers=64"])

@@ -293,7 +293,8 @@ def make_observables(hamiltonian: Hamiltonian, names: Sequence[str]) -> dict[str
     made = {name: observable for name, observable in made.items() if observable.exists()}
     axes: set[str] = set()
     for name, observable in made.items():
-        if twice := axes & observable.coordinates().keys():
+        own = observable.coordinates().keys()
+        if twice := axes & own:
             raise ValueError(f"observable '{name}': another has an axis {', '.join(sorted(twice))}")
-        axes |= observable.coordinates().keys()
+        axes |= own
     return made

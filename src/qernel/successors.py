@@ -22,14 +22,8 @@ def finetuned(
 
     Raises UserError for a parameter that does not vary, a value outside its range, or what `overrides` ask.
     """
-    for name, (low, high) in at.items():
-        if any(each.startswith("contexts") for each in overrides):
-            break  # the ranges are other ones: `Config` checks
-        least, most = config.contexts.get(name, (math.inf, -math.inf))
-        if not least <= low <= high <= most:
-            given = f"{name}={low:g}" if low == high else f"{name}={low:g}:{high:g}"
-            trained = "; ".join(f"{each} in [{lo:g}, {hi:g}]" for each, (lo, hi) in config.contexts.items())
-            raise UserError(f"cannot train at {given}: the model's contexts are {trained or 'none'}")
+    if not any(each.startswith("contexts") for each in overrides):  # of other ranges `Config` is the judge
+        _check_inside(config, at)
     tree, within = config.model_dump(exclude_none=True), config.training.within | dict(at)
     one = all(name in within and within[name][0] == within[name][1] for name in config.contexts)
     contexts = config.model.sectors if one else config.training.stages[-1].contexts
@@ -45,6 +39,15 @@ def finetuned(
     }
     tree |= {"description": f"{config.description}; fine-tuned", "cost": ""}
     return overridden(tree, overrides)
+
+
+def _check_inside(config: Config, at: Mapping[str, tuple[float, float]]) -> None:
+    for name, (low, high) in at.items():
+        least, most = config.contexts.get(name, (math.inf, -math.inf))
+        if not least <= low <= high <= most:
+            given = f"{name}={low:g}" if low == high else f"{name}={low:g}:{high:g}"
+            trained = "; ".join(f"{each} in [{lo:g}, {hi:g}]" for each, (lo, hi) in config.contexts.items())
+            raise UserError(f"cannot train at {given}: the model's contexts are {trained or 'none'}")
 
 
 def enlarged(

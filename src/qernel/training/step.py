@@ -1,7 +1,7 @@
 """One optimization step in two halves: move the walkers; measure local energies and update psi."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -48,8 +48,8 @@ class StepMetrics(NamedTuple):
     refused: Bool[Array, ""]
 
 
-#: (state, electrons and couplings, residual) -> update and the optimizer's memory.
-_Update = Callable[[TrainingState, tuple[Array, Couplings], Array], tuple[PyTree, PyTree]]
+#: (state, electrons and couplings, residual) -> gradient and what else the optimizer's update is made from.
+_Basis = Callable[[TrainingState, tuple[Array, Couplings], Array], tuple[PyTree, dict[str, Any]]]
 
 
 def training_sampling(training: TrainingConfig, hamiltonian: Hamiltonian, mesh: Mesh) -> Callable:
@@ -72,7 +72,7 @@ def make_optimization(
     training = config.training
     dtype = jnp.dtype(training.precision)
     natural = config.optimizer.name in NATURAL_GRADIENT
-    make_update = (_natural_update if natural else _gradient_update)(config, optimizer, mesh)
+    basis = (_from_scores if natural else _from_gradient)(config, mesh)
 
     @eqx.filter_jit
     def optimize(state: TrainingState, acceptance) -> tuple[TrainingState, StepMetrics, Array]:
@@ -81,9 +81,10 @@ def make_optimization(
         energies = local_energies(
             state.model, hamiltonian, *walkers, mesh=mesh, microbatch=training.microbatch
         )
-        update, memory = make_update(state, walkers, clipped_residual(energies.total))
-        good = _all_finite((energies, update, eqx.filter(memory, eqx.is_inexact_array)))
         parameters, static = eqx.partition(state.model, eqx.is_inexact_array)
+        gradient, others = basis(state, walkers, clipped_residual(energies.total))
+        update, memory = optimizer.update(gradient, state.optimizer, parameters, **others)
+        good = _all_finite((energies, update, eqx.filter(memory, eqx.is_inexact_array)))
         emphasis = state.emphasis
         if emphasis is not None:
             positions = _positions(config, state.contexts)
@@ -106,48 +107,36 @@ def make_optimization(
     return optimize
 
 
-def _natural_update(config: Config, optimizer: optax.GradientTransformationExtraArgs, mesh: Mesh) -> _Update:
-    """From the scores of all walkers."""
+def _from_scores(config: Config, mesh: Mesh) -> _Basis:
+    """What a natural gradient takes: the scores of all walkers."""
     microbatch, keep = config.training.microbatch, config.optimizer.keep_scores
 
-    def update(state, walkers, residual):
+    def basis(state, walkers, residual):
         factors = None
         if state.emphasis is not None:
             factors, residual = state.emphasis.factors, state.emphasis.on_rows(residual)
         electrons, couplings = walkers
         batch = (state.model, electrons, couplings, mesh, microbatch)
         rows = score_rows(*batch, factors=factors, keep=keep)
-        parameters = eqx.filter(state.model, eqx.is_inexact_array)
         # The gradient is rows^T residual: of what stands in its place the optimizer sees the structure only.
-        return optimizer.update(
-            parameters,  # pyright: ignore[reportArgumentType]
-            state.optimizer,
-            parameters,  # pyright: ignore[reportArgumentType]
-            rows=rows,
-            residual=residual,
-        )
+        placeholder = eqx.filter(state.model, eqx.is_inexact_array)
+        return placeholder, {"rows": rows, "residual": residual}
 
-    return update
+    return basis
 
 
-def _gradient_update(config: Config, optimizer: optax.GradientTransformationExtraArgs, mesh: Mesh) -> _Update:
-    """From the gradient of the energy."""
+def _from_gradient(config: Config, mesh: Mesh) -> _Basis:
+    """What other optimizers take: the gradient of the energy."""
     microbatch = config.training.microbatch
 
-    def update(state, walkers, residual):
+    def basis(state, walkers, residual):
         if state.emphasis is not None:
             residual = state.emphasis.on_gradient(residual)
         electrons, couplings = walkers
         gradient = energy_gradient(state.model, electrons, couplings, residual, mesh, microbatch)
-        parameters = eqx.filter(state.model, eqx.is_inexact_array)
-        return optimizer.update(
-            gradient,  # pyright: ignore[reportArgumentType]
-            state.optimizer,
-            parameters,  # pyright: ignore[reportArgumentType]
-            walkers=walkers,
-        )
+        return gradient, {"walkers": walkers}
 
-    return update
+    return basis
 
 
 def _positions(config: Config, contexts: Float[Array, "context entry"]) -> Float[Array, "context parameter"]:
